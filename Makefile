@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# openais. `make help` lists the targets. Everything built lands below build/.
+
+SAN    ?=
+comma  := ,
+B      := build/$(if $(SAN),$(subst $(comma),-,$(SAN)),plain)
+MAJOR  := 4
+VERSION := 4.0.0
+
+PREFIX ?= /usr/local
+SYSCONFDIR ?= /etc
+LIBDIR ?= $(PREFIX)/lib
+
+OPT      := $(if $(SAN),-O1 -fno-omit-frame-pointer,-O2)
+WARN     := -Wall -Wextra -Wconversion -Wshadow -Wmissing-prototypes \
+            -Wstrict-prototypes -Wpointer-arith -Wwrite-strings
+CFLAGS   ?= -g $(OPT)
+ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -I. -Iapi -fPIC -fvisibility=hidden \
+            $(WARN) $(CFLAGS) $(if $(SAN),-fsanitize=$(SAN) \
+            -fno-sanitize-recover=all)
+LDLIBS_DAEMON := -lconfuse -lcrypto -lurcu-common -lpthread
+LDFLAGS_ALL = $(LDFLAGS) $(if $(SAN),-fsanitize=$(SAN))
+
+# --- what is built ----------------------------------------------------------
+
+obj = $(patsubst %.c,$(B)/%.o,$(wildcard $(1)))
+
+CORE     := $(call obj,daemon/totem/*.c daemon/group/*.c daemon/service/*.c)
+DAEMON   := $(call obj,daemon/*/*.c config/*.c ipc/*.c)
+EVS      := $(call obj,api/evs.c api/client.c ipc/*.c)
+SIM      := $(call obj,test/sim/*.c)
+UNITS    := $(patsubst test/unit/%.c,$(B)/unit/%,$(wildcard test/unit/test_*.c))
+FUZZERS  := $(patsubst test/fuzz/%.c,$(B)/fuzz/%,$(wildcard test/fuzz/fuzz_*.c))
+PROGRAMS := $(B)/aisexec $(B)/keygen $(B)/libevs.so $(B)/libevs.a \
+            $(B)/testevs $(B)/evscheck $(B)/evsbench $(B)/sim
+
+all: $(PROGRAMS) ## build the daemon, the libraries and the programs
+
+$(B)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(B)/aisexec: $(B)/daemon/main.o $(DAEMON)
+	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LDLIBS_DAEMON)
+
+$(B)/keygen: $(call obj,keys/*.c)
+	$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcrypto
+
+$(B)/libevs.a: $(EVS)
+	rm -f $@
+	$(AR) rcs $@ $^
+
+$(B)/libevs.so.$(VERSION): $(EVS) api/libevs.map
+	$(CC) $(LDFLAGS_ALL) -shared -Wl,-soname,libevs.so.$(MAJOR) \
+	    -Wl,--version-script=api/libevs.map -o $@ $(EVS) -lpthread
+
+$(B)/libevs.so: $(B)/libevs.so.$(VERSION)
+	ln -sf libevs.so.$(VERSION) $(B)/libevs.so.$(MAJOR)
+	ln -sf libevs.so.$(MAJOR) $@
+
+# The programs are linked like a user's: against the shared library alone.
+$(B)/testevs $(B)/evscheck: $(B)/%: $(B)/test/%.o $(B)/libevs.so
+	$(CC) $(LDFLAGS_ALL) -o $@ $< -L$(B) -levs -lpthread \
+	    -Wl,-rpath,'$$ORIGIN'
+
+$(B)/evsbench: $(B)/perf/evsbench.o $(B)/libevs.so
+	$(CC) $(LDFLAGS_ALL) -o $@ $< -L$(B) -levs -lpthread \
+	    -Wl,-rpath,'$$ORIGIN'
+
+$(B)/sim: $(SIM) $(CORE) $(call obj,daemon/base/check.c)
+	$(CC) $(LDFLAGS_ALL) -o $@ $^
+
+$(B)/unit/%: $(B)/test/unit/%.o $(DAEMON) $(B)/libevs.a
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LDLIBS_DAEMON) -lcunit
+
+# Each fuzzer reads inputs from files; with FUZZ=1 (clang) it is a libFuzzer.
+$(B)/fuzz/%: $(B)/test/fuzz/%.o $(DAEMON) $(if $(FUZZ),,$(B)/test/fuzz/run.o)
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS_ALL) $(if $(FUZZ),-fsanitize=fuzzer) -o $@ $^ \
+	    $(LDLIBS_DAEMON)
+
+.SECONDARY:
+-include $(shell find $(B) -name '*.d' 2>/dev/null)
+
+# --- what is run ------------------------------------------------------------
+
+check: deps ## install what is missing, build, run everything that tests
+	@$(MAKE) --no-print-directory all units fuzzers
+	@B=$(B) SAN=$(SAN) test/check.sh
+
+units: $(UNITS)
+fuzzers: $(FUZZERS)
+
+test: all units ## unit tests alone
+	@B=$(B) SAN=$(SAN) test/check.sh unit
+
+SEED ?=
+N ?= 2000
+SEED_BASE ?=
+sim: $(B)/sim ## simulator: SEED=n replays one, SEED_BASE=n N=m runs m
+	@$(B)/sim $(if $(SEED),--seed $(SEED),--count $(N) \
+	    $(if $(SEED_BASE),--seed-base $(SEED_BASE)))
+
+cluster: deps ## tests with real daemons in network namespaces
+	@$(MAKE) --no-print-directory all
+	@B=$(B) SAN=$(SAN) test/check.sh cluster
+
+MINUTES ?= 1
+fuzz: ## fuzz every parser for MINUTES=n each (clang)
+	@test/fuzz/fuzz.sh $(MINUTES)
+
+perf: all ## benchmarks, three nodes, beside their limits
+	@B=$(B) perf/run.sh
+
+demo: deps ## three nodes agree, lose one, take it back
+	@$(MAKE) --no-print-directory all
+	@B=$(B) test/demo.sh
+
+deps: ## install the Debian packages that are missing, saying which
+	@test/deps.sh
+
+tidy: ## include directions, purity of the core, longest files and functions
+	@$(MAKE) --no-print-directory all
+	@B=$(B) test/tidy.sh
+
+format: ## clang-format the tree
+	git ls-files '*.c' '*.h' | xargs clang-format -i
+
+install: all ## into PREFIX (default /usr/local), honours DESTDIR
+	@DESTDIR=$(DESTDIR) PREFIX=$(PREFIX) LIBDIR=$(LIBDIR) \
+	    SYSCONFDIR=$(SYSCONFDIR) VERSION=$(VERSION) MAJOR=$(MAJOR) B=$(B) \
+	    test/install.sh
+
+clean: ## remove everything built
+	rm -rf build
+
+help: ## this list
+	@grep -E '^[a-z]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 10
+
+.PHONY: all check units fuzzers test sim cluster fuzz perf demo deps tidy \
+        format install clean help

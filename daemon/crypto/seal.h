@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* seal.h - sealed packets between daemons, and the sessions behind them.
+ *
+ * Every packet is encrypted and authenticated with a key that is derived
+ * (HKDF-SHA-256) from the cluster's key and a salt that its sender drew at its
+ * start; the nonce is the sender's packet counter. A receiver acts on nothing
+ * from a salt it has not verified: it answers with a challenge, and only the
+ * process that owns the salt now can echo it. So a recording, of this run or an
+ * earlier one, changes nothing: within a session the replay window refuses it,
+ * and a dead session cannot answer. Layout and proof: doc/wire.md.
+ *
+ * Does no I/O and reads no clock. Owner: protocol thread. */
+#ifndef DAEMON_CRYPTO_SEAL_H
+#define DAEMON_CRYPTO_SEAL_H
+
+#include "daemon/base/bytes.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum {
+    SEAL_KEY_SIZE = 128,  /* the authkey: 1024 bits */
+    SEAL_SALT_SIZE = 12,
+    SEAL_OVERHEAD = 40,   /* 24 in front, 16 behind */
+    SEAL_HANDSHAKE_SIZE_MAX = 128
+};
+
+enum seal_cipher { SEAL_AES_256_GCM, SEAL_CHACHA20_POLY1305 };
+
+struct seal_config {
+    uint32_t node_id;
+    uint32_t node_max;               /* verified sessions kept */
+    enum seal_cipher cipher;
+    const uint8_t *key;              /* SEAL_KEY_SIZE bytes, borrowed */
+    uint8_t salt[SEAL_SALT_SIZE];    /* random, never used before */
+    uint8_t cookie_key[32];          /* random */
+};
+
+struct seal;
+
+/* NULL: no memory, or the library lacks the cipher. */
+struct seal *seal_new(const struct seal_config *config);
+void seal_free(struct seal *s); /* wipes every key */
+
+/* Seals `plain` into `out` (plain.n + SEAL_OVERHEAD bytes); gives that size. */
+size_t seal_packet(struct seal *s, struct bytes plain, uint8_t *out);
+
+enum seal_result {
+    SEAL_OK,          /* *plain holds a packet of node *node_id */
+    SEAL_HANDSHAKE,   /* nothing for the protocol; perhaps a reply to send */
+    SEAL_VERIFIED,    /* the same, and *node_id's session is now verified */
+    SEAL_UNVERIFIED,  /* its sender must first answer; perhaps a reply */
+    SEAL_FOREIGN,     /* too short, or not our magic */
+    SEAL_VERSION,     /* another version of the format */
+    SEAL_OTHER_KEY,   /* key id of another key: "invalid digest" */
+    SEAL_BAD_DIGEST,  /* the tag is wrong: "invalid digest" */
+    SEAL_REPLAY,      /* had it, or too old to tell */
+    SEAL_OWN,         /* sent by this process */
+    SEAL_RESULT_COUNT
+};
+
+struct seal_opened {
+    size_t plain_size;  /* SEAL_OK */
+    uint32_t node_id;   /* SEAL_OK, SEAL_VERIFIED: the sender */
+    /* A sealed packet to send to the datagram's source address; 0: none. */
+    size_t reply_size;
+    uint8_t reply[SEAL_HANDSHAKE_SIZE_MAX];
+};
+
+/* Opens one datagram. `plain` has room for datagram.n bytes. Nothing inside is
+ * read before the tag is checked. Challenges are paced by now_ns (one per
+ * session per 10 ms). */
+enum seal_result seal_open(struct seal *s, struct bytes datagram,
+                           uint64_t now_ns, uint8_t *plain,
+                           struct seal_opened *opened);
+
+/* A packet for all that says only "this salt is new": those who hear it send
+ * their challenge before the first join. Gives its size. */
+size_t seal_hello(struct seal *s, uint8_t out[SEAL_HANDSHAKE_SIZE_MAX]);
+
+/* Packets by result since the start. */
+const uint64_t *seal_counts(const struct seal *s);
+const char *seal_result_name(enum seal_result result);
+
+#endif
