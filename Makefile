@@ -16,8 +16,10 @@ WARN     := -Wall -Wextra -Wconversion -Wshadow -Wmissing-prototypes \
             -Wstrict-prototypes -Wpointer-arith -Wwrite-strings
 CFLAGS   ?= -g $(OPT)
 ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -I. -Iapi -fPIC -fvisibility=hidden \
+            -DOPENAIS_VERSION='"$(VERSION)"' \
             $(WARN) $(CFLAGS) $(if $(SAN),-fsanitize=$(SAN) \
-            -fno-sanitize-recover=all)
+            -fno-sanitize-recover=all) \
+            $(if $(FUZZ),-fsanitize=fuzzer-no-link)
 LDLIBS_DAEMON := -lconfuse -lcrypto -lurcu-common -lpthread
 LDFLAGS_ALL = $(LDFLAGS) $(if $(SAN),-fsanitize=$(SAN))
 
@@ -32,7 +34,7 @@ SIM      := $(call obj,test/sim/*.c)
 UNITS    := $(patsubst test/unit/%.c,$(B)/unit/%,$(wildcard test/unit/test_*.c))
 FUZZERS  := $(patsubst test/fuzz/%.c,$(B)/fuzz/%,$(wildcard test/fuzz/fuzz_*.c))
 PROGRAMS := $(B)/aisexec $(B)/keygen $(B)/libevs.so $(B)/libevs.a \
-            $(B)/testevs $(B)/evscheck $(B)/evsbench $(B)/sim
+            $(B)/testevs $(B)/evscheck $(B)/evscompare $(B)/evsbench $(B)/sim
 
 all: $(PROGRAMS) ## build the daemon, the libraries and the programs
 
@@ -62,6 +64,9 @@ $(B)/libevs.so: $(B)/libevs.so.$(VERSION)
 $(B)/testevs $(B)/evscheck: $(B)/%: $(B)/test/%.o $(B)/libevs.so
 	$(CC) $(LDFLAGS_ALL) -o $@ $< -L$(B) -levs -lpthread \
 	    -Wl,-rpath,'$$ORIGIN'
+
+$(B)/evscompare: $(B)/test/evscompare.o
+	$(CC) $(LDFLAGS_ALL) -o $@ $^
 
 $(B)/evsbench: $(B)/perf/evsbench.o $(B)/libevs.so
 	$(CC) $(LDFLAGS_ALL) -o $@ $< -L$(B) -levs -lpthread \

@@ -21,14 +21,16 @@ struct log_config {
     bool timestamp;
 };
 
-/* Opens the sinks: 0 or -errno (the file's), then nothing is changed. Until it
- * is called, lines go to stderr. */
+/* Opens the sinks: 0 or -errno (the file's; -EBUSY between log_start() and
+ * log_stop()), then nothing is changed. Until it is called, lines go to
+ * stderr. */
 int log_open(const struct log_config *config);
 
 /* Starts the log thread: 0 or -errno. */
 int log_start(void);
 
-/* Writes what is queued, ends the thread, closes the sinks. */
+/* Writes what is queued, ends the thread, closes the sinks; lines then go to
+ * stderr again. */
 void log_stop(void);
 
 /* `part` says who speaks: "TOTEM", "NET", "IPC", "MAIN" ... static text.
@@ -49,5 +51,9 @@ bool log_limit_pass(struct log_limit *limit, uint64_t now_ns, uint32_t burst,
 
 /* Lines dropped because the queue was full. */
 uint64_t log_dropped(void);
+
+/* Lines that a sink did not take: full disk, a terminal or pipe that nobody
+ * reads. Once it takes lines again, the first says how many are missing. */
+uint64_t log_write_failures(void);
 
 #endif

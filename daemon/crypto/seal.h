@@ -22,7 +22,10 @@ enum {
     SEAL_KEY_SIZE = 128,  /* the authkey: 1024 bits */
     SEAL_SALT_SIZE = 12,
     SEAL_OVERHEAD = 40,   /* 24 in front, 16 behind */
-    SEAL_HANDSHAKE_SIZE_MAX = 128
+    SEAL_HANDSHAKE_SIZE_MAX = 128,
+    /* A plaintext's first byte is its kind; from here on they are the
+     * handshake's, below the protocol's. */
+    SEAL_KIND_HANDSHAKE = 0xF0
 };
 
 enum seal_cipher { SEAL_AES_256_GCM, SEAL_CHACHA20_POLY1305 };
@@ -42,7 +45,8 @@ struct seal;
 struct seal *seal_new(const struct seal_config *config);
 void seal_free(struct seal *s); /* wipes every key */
 
-/* Seals `plain` into `out` (plain.n + SEAL_OVERHEAD bytes); gives that size. */
+/* Seals `plain` (not empty, first byte below SEAL_KIND_HANDSHAKE) into `out`
+ * (plain.n + SEAL_OVERHEAD bytes, elsewhere); gives that size. */
 size_t seal_packet(struct seal *s, struct bytes plain, uint8_t *out);
 
 enum seal_result {
@@ -52,7 +56,7 @@ enum seal_result {
     SEAL_UNVERIFIED,  /* its sender must first answer; perhaps a reply */
     SEAL_FOREIGN,     /* too short, or not our magic */
     SEAL_VERSION,     /* another version of the format */
-    SEAL_OTHER_KEY,   /* key id of another key: "invalid digest" */
+    SEAL_OTHER_KEY,   /* id of another key or cipher: "invalid digest" */
     SEAL_BAD_DIGEST,  /* the tag is wrong: "invalid digest" */
     SEAL_REPLAY,      /* had it, or too old to tell */
     SEAL_OWN,         /* sent by this process */
@@ -80,6 +84,12 @@ size_t seal_hello(struct seal *s, uint8_t out[SEAL_HANDSHAKE_SIZE_MAX]);
 
 /* Packets by result since the start. */
 const uint64_t *seal_counts(const struct seal *s);
+
+/* How often it was seen that two living processes have one node id (perhaps
+ * this process's), and the last such id. Their sessions replace each other:
+ * every change is counted. */
+uint64_t seal_conflicts(const struct seal *s, uint32_t *node_id);
+
 const char *seal_result_name(enum seal_result result);
 
 #endif

@@ -29,7 +29,9 @@ struct group_message {
 
 enum {
     GROUP_SERVICE_TEST = 0, /* the simulator's */
-    GROUP_SERVICE_EVS = 1
+    GROUP_SERVICE_EVS = 1,
+    /* What a service may put in front of a message of the largest size. */
+    GROUP_SERVICE_HEADER_MAX = 8448
 };
 
 enum group_put_result {

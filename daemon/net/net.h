@@ -27,7 +27,9 @@ struct net_config {
     uint32_t mtu;              /* netmtu, IP packet size; 0: the interface's */
     uint32_t node_count;       /* unicast: the nodes, the own one included */
     const struct in_addr *nodes;
-    uint32_t receive_buffer_bytes, send_buffer_bytes;
+    uint32_t receive_buffer_bytes, send_buffer_bytes; /* 0: the system's */
+    uint32_t node_id;          /* own; net_commit_ring() skips it */
+    bool offload_off;          /* neither UDP_SEGMENT nor UDP_GRO */
 };
 
 struct net;
@@ -43,13 +45,16 @@ void net_close(struct net *n);
 struct in_addr net_local_address(const struct net *n);
 const char *net_interface(const struct net *n);
 
-/* Largest datagram payload that leaves unfragmented, bytes: MTU - 28. */
+/* Largest datagram payload that leaves unfragmented, bytes: MTU - 28, the MTU
+ * being the interface's, at most `mtu` and 16384. */
 uint32_t net_payload_size(const struct net *n);
 
-/* The receive buffer the kernel granted, bytes: what bounds the window. */
+/* The receive buffer the kernel granted, bytes: what bounds the window. As
+ * asked for; the kernel allows twice that, its own structures included. */
 uint32_t net_receive_buffer(const struct net *n);
 
-/* To be polled for reading. */
+/* To be polled for reading. Any event (EPOLLERR too) is answered by
+ * net_receive(), which clears what raised it. */
 int net_fd(const struct net *n, enum net_channel channel);
 
 /* --- peers: where a node's token socket is ------------------------------ */

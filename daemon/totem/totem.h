@@ -132,6 +132,8 @@ struct totem_out {
     uint32_t send_count;
     const struct totem_event *events; /* in this order */
     uint32_t event_count;
+    const uint32_t *ring; /* members that TOTEM_TO_RING means, this one too */
+    uint32_t ring_count;
     bool visit;       /* a visit is open: fill it, then VISIT_END */
     uint64_t wake_ns; /* step again (TIMEOUT) by then; UINT64_MAX: never */
 };

@@ -1,0 +1,412 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* aisexec - reads the config and the key, makes the parts, takes the privileges
+ * it can get, runs the protocol thread. Wiring only. */
+#include "config/config.h"
+#include "daemon/base/log.h"
+#include "daemon/server/protocol.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <grp.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+struct options {
+    const char *config_path, *run_dir;
+    bool foreground, test;
+};
+
+struct daemon {
+    struct options options;
+    struct config config;
+    struct protocol_parts parts;
+    uint64_t ring_seq;
+    char error[CONFIG_ERROR_SIZE];
+};
+
+static void usage(FILE *to)
+{
+    fputs("usage: aisexec [-f] [-t] [-c FILE] [-r DIR]\n"
+          "  -f, --foreground   stay in the foreground\n"
+          "  -t, --test         check the config file and exit\n"
+          "  -c, --config FILE  default $OPENAIS_CONFIG, else "
+          "/etc/ais/openais.conf\n"
+          "  -r, --rundir DIR   default $OPENAIS_RUNDIR, else /run/openais\n"
+          "  -h, --help         this text\n"
+          "Signals: SIGTERM, SIGINT leave the cluster; SIGUSR1 logs "
+          "statistics.\n",
+          to);
+}
+
+static void options_parse(int argc, char **argv, struct options *o)
+{
+    static const struct option longs[] = {
+        {"foreground", no_argument, NULL, 'f'},
+        {"test", no_argument, NULL, 't'},
+        {"config", required_argument, NULL, 'c'},
+        {"rundir", required_argument, NULL, 'r'},
+        {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0}};
+    const char *env = getenv("OPENAIS_RUNDIR");
+    o->config_path = config_default_path();
+    o->run_dir = env != NULL && *env != '\0' ? env : "/run/openais";
+    int c;
+    while ((c = getopt_long(argc, argv, "ftc:r:h", longs, NULL)) != -1) {
+        switch (c) {
+        case 'f':
+            o->foreground = true;
+            break;
+        case 't':
+            o->test = true;
+            break;
+        case 'c':
+            o->config_path = optarg;
+            break;
+        case 'r':
+            o->run_dir = optarg;
+            break;
+        case 'h':
+            usage(stdout);
+            exit(0);
+        default:
+            usage(stderr);
+            exit(2);
+        }
+    }
+    if (optind < argc) {
+        usage(stderr);
+        exit(2);
+    }
+}
+
+/* --- going to the background ------------------------------------------------- */
+
+/* The parent waits for the child's word that the start succeeded, so that
+ * `aisexec && next` means what it says. Gives the descriptor for that word. */
+static int background(void)
+{
+    int fds[2];
+    if (pipe2(fds, O_CLOEXEC) != 0)
+        return -1;
+    pid_t pid = fork();
+    if (pid < 0)
+        return -1;
+    if (pid > 0) {
+        char word;
+        close(fds[1]);
+        ssize_t n = read(fds[0], &word, 1);
+        _exit(n == 1 ? 0 : 1);
+    }
+    close(fds[0]);
+    setsid();
+    return fds[1];
+}
+
+static void started(int fd)
+{
+    if (fd < 0)
+        return;
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (null >= 0) {
+        dup2(null, STDIN_FILENO);
+        dup2(null, STDOUT_FILENO);
+        close(null);
+    }
+    if (write(fd, "+", 1) != 1)
+        log_write(LOG_LEVEL_DEBUG, "MAIN", "nobody waited for the start");
+    close(fd);
+}
+
+/* --- privileges --------------------------------------------------------------- */
+
+static void schedule(const struct config_runtime *c)
+{
+    int policy = c->policy == CONFIG_POLICY_FIFO ? SCHED_FIFO : SCHED_RR;
+    if (c->policy == CONFIG_POLICY_OTHER)
+        return;
+    int highest = sched_get_priority_max(policy);
+    struct sched_param param = {
+        .sched_priority =
+            c->priority != 0 ? (int)c->priority : highest};
+    if (sched_setscheduler(0, policy | SCHED_RESET_ON_FORK, &param) != 0)
+        log_write(LOG_LEVEL_WARNING, "MAIN",
+                  "not able to get real-time priority %d: %s; latency may "
+                  "suffer under load (run as root, or set RLIMIT_RTPRIO, or "
+                  "runtime { policy = other })",
+                  param.sched_priority, strerror(errno));
+}
+
+/* Pages are locked as they are touched: what is never used stays unallocated,
+ * so that memory is bounded by use and not by limits. */
+static void lock_pages(const struct config_runtime *c)
+{
+    if (!c->lock_memory)
+        return;
+    if (mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) == 0)
+        return;
+    log_write(LOG_LEVEL_WARNING, "MAIN",
+              "not able to lock pages: %s; harmless unless the host swaps "
+              "(run as root, or raise RLIMIT_MEMLOCK, or set "
+              "runtime { lock_memory = off })",
+              strerror(errno));
+    munlockall();
+}
+
+/* --- the parts ---------------------------------------------------------------- */
+
+static int fail(struct daemon *d, int rc)
+{
+    log_write(LOG_LEVEL_ERROR, "MAIN", "%s", d->error);
+    return rc != 0 ? rc : -EINVAL;
+}
+
+static int log_make(struct daemon *d)
+{
+    const struct config_logging *l = &d->config.logging;
+    struct log_config c = {.to_stderr = l->to_stderr,
+                           .to_syslog = l->to_syslog,
+                           .file = l->to_file ? l->logfile : NULL,
+                           .debug = l->debug,
+                           .timestamp = l->timestamp};
+    int rc = log_open(&c);
+    if (rc != 0) {
+        snprintf(d->error, sizeof d->error, "cannot open the log file %s: %s",
+                 l->logfile, strerror(-rc));
+        return fail(d, rc);
+    }
+    return log_start();
+}
+
+static int net_make(struct daemon *d)
+{
+    struct config_totem *t = &d->config.totem;
+    struct net_config c = {
+        .multicast = t->transport == CONFIG_MULTICAST,
+        .bind_net = t->bindnetaddr,
+        .mcast_addr = t->mcastaddr,
+        .port = t->mcastport,
+        .mtu = t->netmtu,
+        .node_count = t->node_count,
+        .nodes = t->nodes,
+        .node_id = t->nodeid,
+        .receive_buffer_bytes = t->receive_buffer_bytes,
+        .send_buffer_bytes = t->send_buffer_bytes};
+    int rc = net_open(&d->parts.net, &c, d->error, sizeof d->error);
+    if (rc != 0)
+        return fail(d, rc);
+    if (t->nodeid == 0)
+        t->nodeid = net_local_address(d->parts.net).s_addr;
+    return 0;
+}
+
+static int seal_make(struct daemon *d)
+{
+    uint8_t key[CONFIG_KEY_SIZE];
+    struct seal_config c = {
+        .node_id = d->config.totem.nodeid,
+        .node_max = d->config.totem.node_max,
+        .cipher = d->config.totem.cipher == CONFIG_AES256GCM
+                      ? SEAL_AES_256_GCM
+                      : SEAL_CHACHA20_POLY1305,
+        .key = key};
+    int rc = config_key_load(d->config.totem.keyfile, key, d->error,
+                             sizeof d->error);
+    if (rc != 0)
+        return fail(d, rc);
+    if (getrandom(c.salt, sizeof c.salt, 0) == sizeof c.salt &&
+        getrandom(c.cookie_key, sizeof c.cookie_key, 0) == sizeof c.cookie_key)
+        d->parts.seal = seal_new(&c);
+    explicit_bzero(key, sizeof key);
+    explicit_bzero(&c, sizeof c);
+    if (d->parts.seal != NULL)
+        return 0;
+    snprintf(d->error, sizeof d->error,
+             "cannot set up encryption: no memory, or OpenSSL lacks the cipher");
+    return fail(d, -ENOMEM);
+}
+
+static int ringstate_make(struct daemon *d)
+{
+    char name[32];
+    snprintf(name, sizeof name, "%08x", d->config.totem.nodeid);
+    int rc = ringstate_open(&d->parts.ringstate, d->config.totem.statedir, name,
+                            &d->ring_seq, d->error, sizeof d->error);
+    if (rc != 0)
+        return fail(d, rc);
+    if (d->error[0] != '\0')
+        log_write(LOG_LEVEL_WARNING, "MAIN", "%s", d->error);
+    return 0;
+}
+
+/* A packet's claim on a receive buffer, the kernel's structures included. */
+enum { PACKET_OVERHEAD = 1024 };
+
+static uint32_t window(const struct daemon *d, uint32_t packet_size)
+{
+    uint32_t wanted = d->config.totem.window_packets;
+    uint64_t room = net_receive_buffer(d->parts.net) /
+                    (uint64_t)(packet_size + PACKET_OVERHEAD);
+    if (room < 8)
+        room = 8;
+    if (room >= wanted)
+        return wanted;
+    log_write(LOG_LEVEL_WARNING, "MAIN",
+              "receive buffer of %u bytes: window of %llu packets instead of "
+              "%u (run as root, or raise net.core.rmem_max)",
+              net_receive_buffer(d->parts.net), (unsigned long long)room,
+              wanted);
+    return (uint32_t)room;
+}
+
+static int totem_make(struct daemon *d)
+{
+    const struct config_timeout *o = &d->config.timeout;
+    uint32_t packet_size = net_payload_size(d->parts.net) - SEAL_OVERHEAD;
+    struct totem_config c = {.node_id = d->config.totem.nodeid,
+                             .ring_seq = d->ring_seq,
+                             .packet_size_max = packet_size,
+                             .window_packets = window(d, packet_size),
+                             .token_ns = o->token_ns,
+                             .token_retransmit_ns = o->token_retransmit_ns,
+                             .hold_ns = o->hold_ns,
+                             .join_ns = o->join_ns,
+                             .consensus_ns = o->consensus_ns,
+                             .merge_ns = o->merge_ns,
+                             .fail_recv_const = o->fail_recv_const};
+    struct group_config g = {
+        .node_id = c.node_id,
+        .node_max = d->config.totem.node_max,
+        .message_size_max =
+            d->config.ipc.message_size_max + GROUP_SERVICE_HEADER_MAX};
+    if (getrandom(&c.incarnation, sizeof c.incarnation, 0) !=
+        sizeof c.incarnation)
+        return -errno;
+    d->parts.totem = totem_new(&c);
+    d->parts.group = group_new(&g);
+    return d->parts.totem != NULL && d->parts.group != NULL ? 0 : -ENOMEM;
+}
+
+static int server_make(struct daemon *d)
+{
+    const struct config_ipc *i = &d->config.ipc;
+    const struct group *ais = getgrnam(i->group);
+    struct server_config c = {
+        .node_id = d->config.totem.nodeid,
+        .run_dir = d->options.run_dir,
+        .group_known = ais != NULL,
+        .group = ais != NULL ? ais->gr_gid : 0,
+        .client_max = i->client_max,
+        .submit_ring_bytes = i->submit_ring_bytes,
+        .event_ring_bytes = i->event_ring_bytes,
+        .overflow_bytes = i->overflow_bytes,
+        .message_size_max = i->message_size_max,
+        .packet_size = net_payload_size(d->parts.net) - SEAL_OVERHEAD};
+    if (ais == NULL)
+        log_write(LOG_LEVEL_WARNING, "MAIN",
+                  "there is no group %s: only root can connect (addgroup "
+                  "--system %s)",
+                  i->group, i->group);
+    int rc = server_open(&d->parts.server, &c, d->error, sizeof d->error);
+    return rc == 0 ? 0 : fail(d, rc);
+}
+
+static int signals_make(struct daemon *d)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGUSR1);
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGHUP, SIG_IGN);
+    if (sigprocmask(SIG_BLOCK, &set, NULL) != 0)
+        return -errno;
+    d->parts.signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+    return d->parts.signal_fd < 0 ? -errno : 0;
+}
+
+static int make_all(struct daemon *d)
+{
+    
+    static int (*const makers[])(struct daemon *) = {
+        signals_make, log_make,   net_make,   seal_make,
+        ringstate_make, totem_make, server_make};
+    for (size_t i = 0; i < sizeof makers / sizeof *makers; i++) {
+        d->error[0] = '\0';
+        int rc = makers[i](d);
+        if (rc != 0) {
+            if (d->error[0] == '\0')
+                log_write(LOG_LEVEL_ERROR, "MAIN", "start failed: %s",
+                          strerror(-rc));
+            return rc;
+        }
+    }
+    d->parts.config = &d->config;
+    return loop_open(&d->parts.loop);
+}
+
+static void unmake_all(struct daemon *d)
+{
+    if (d->parts.server != NULL)
+        server_close(d->parts.server);
+    if (d->parts.net != NULL)
+        net_close(d->parts.net);
+    if (d->parts.seal != NULL)
+        seal_free(d->parts.seal);
+    totem_free(d->parts.totem);
+    group_free(d->parts.group);
+    ringstate_close(d->parts.ringstate);
+    if (d->parts.loop != NULL)
+        loop_close(d->parts.loop);
+    if (d->parts.signal_fd >= 0)
+        close(d->parts.signal_fd);
+    log_stop();
+    config_free(&d->config);
+}
+
+static int run(struct daemon *d, int start_fd)
+{
+    int rc = make_all(d);
+    if (rc == 0) {
+        lock_pages(&d->config.runtime);
+        schedule(&d->config.runtime);
+        started(start_fd);
+        log_write(LOG_LEVEL_NOTICE, "MAIN",
+                  "aisexec started: node %u on %s, config %s",
+                  d->config.totem.nodeid, net_interface(d->parts.net),
+                  d->options.config_path);
+        rc = protocol_run(&d->parts);
+    }
+    unmake_all(d);
+    return rc == 0 ? 0 : 1;
+}
+
+int main(int argc, char **argv)
+{
+    static struct daemon d = {.parts = {.signal_fd = -1}};
+    options_parse(argc, argv, &d.options);
+    if (config_load(d.options.config_path, &d.config, d.error,
+                    sizeof d.error) != 0) {
+        fprintf(stderr, "aisexec: %s\n", d.error);
+        return 1;
+    }
+    if (d.options.test) {
+        printf("%s: correct\n", d.options.config_path);
+        config_free(&d.config);
+        return 0;
+    }
+    int start_fd = -1;
+    if (!d.options.foreground && (start_fd = background()) < 0) {
+        perror("aisexec: fork");
+        return 1;
+    }
+    return run(&d, start_fd);
+}

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* internal.h - what the files of daemon/net/ share. */
+#ifndef DAEMON_NET_INTERNAL_H
+#define DAEMON_NET_INTERNAL_H
+
+#include "daemon/net/net.h"
+
+#include <net/if.h>
+#include <stdalign.h>
+#include <sys/socket.h>
+
+enum {
+    NET_UDP_HEADERS = 28, /* IPv4 without options, and UDP */
+    NET_CLAIM_MAX = 65000,
+    NET_PEER_MAX = 256,
+
+    TX_BUFFER_SIZE = 256 * 1024,
+    TX_RUN_MAX = 512,
+    TX_ADDRESS_MAX = 4 * NET_PEER_MAX,
+    TX_BATCH = 64,         /* messages of one sendmmsg */
+    TX_SEGMENT_MAX = 64,   /* the kernel's UDP_MAX_SEGMENTS */
+    TX_RUN_BYTES = 65000,
+    TX_WAIT_NS = 1000000, /* of one flush, for room in the kernel */
+
+    RX_SLOTS = 16,
+    RX_SLOT_SIZE = 65536,
+    /* A bit more than the slot: at a distance of 64 KiB the heads of all slots
+     * would compete for the same lines of the cache. */
+    RX_SLOT_STRIDE = RX_SLOT_SIZE + 1536,
+    RX_DISCARD_CALLS = 4096,
+    UNREACHABLE_MAX = 32
+};
+
+struct interface {
+    char label[IF_NAMESIZE]; /* of the address: may be "eth0:1" */
+    char name[IF_NAMESIZE];
+    int index;
+    struct in_addr address;
+    uint32_t mtu;
+    bool loopback, multicast;
+};
+
+/* Datagrams that lie one behind the other, all of `segment` bytes (the last may
+ * be shorter), all for the same addresses. */
+struct run {
+    uint32_t offset, size_bytes, segment, count;
+    uint32_t address_first, address_count;
+    bool complete; /* the last is shorter */
+};
+
+struct sender {
+    uint8_t *buffer;
+    uint32_t used, claimed; /* bytes */
+    bool plain;             /* UDP_SEGMENT is refused or not wanted */
+    uint32_t run_count, address_count;
+    struct run runs[TX_RUN_MAX];
+    struct sockaddr_in addresses[TX_ADDRESS_MAX];
+};
+
+struct slot {
+    struct sockaddr_in source;
+    struct iovec iov;
+    alignas(struct cmsghdr) uint8_t control[64];
+};
+
+struct receiver {
+    uint8_t *buffer;
+    struct slot slots[RX_SLOTS];
+    struct mmsghdr messages[RX_SLOTS];
+    uint32_t segments[RX_SLOTS]; /* size of the datagrams in each message */
+    uint32_t count, at; /* messages of the last call; the one being split */
+    uint32_t offset;    /* within that one */
+    enum net_channel channel;
+    uint32_t dropped[NET_CHANNEL_COUNT]; /* the kernel's counters, last seen */
+};
+
+struct peers {
+    uint32_t count, victim;
+    uint32_t node_ids[NET_PEER_MAX];
+    struct sockaddr_in addresses[NET_PEER_MAX];
+};
+
+struct net {
+    struct net_config config; /* its `nodes` is a copy */
+    struct interface interface;
+    int fds[NET_CHANNEL_COUNT];
+    uint32_t payload_size, receive_buffer;
+    struct in_addr *nodes;
+    struct sender tx;
+    struct receiver rx;
+    struct peers peers;
+    bool errors_waiting; /* the token socket's error queue may hold some */
+    uint32_t unreachable_count;
+    uint32_t unreachable[UNREACHABLE_MAX];
+    struct net_stats stats;
+};
+
+/* interface.c: 0, or -errno with a sentence. */
+int interface_find(struct interface *found, struct in_addr wanted, char *error,
+                   size_t error_size);
+bool interface_is_up(const struct interface *i, int any_socket);
+
+/* socket.c: opens both sockets of `n`. */
+int sockets_open(struct net *n, char *error, size_t error_size);
+
+/* receive.c */
+void receiver_init(struct receiver *rx);
+
+static inline bool address_is(const struct sockaddr_in *a, struct in_addr ip,
+                              uint16_t port)
+{
+    return a->sin_addr.s_addr == ip.s_addr && a->sin_port == htons(port);
+}
+
+static inline bool address_same(const struct sockaddr_in *a,
+                                const struct sockaddr_in *b)
+{
+    return a->sin_addr.s_addr == b->sin_addr.s_addr &&
+           a->sin_port == b->sin_port;
+}
+
+static inline struct sockaddr_in address_of(struct in_addr ip, uint16_t port)
+{
+    return (struct sockaddr_in){
+        .sin_family = AF_INET, .sin_addr = ip, .sin_port = htons(port)};
+}
+
+#endif

@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* net.c - opening and closing, peers. Sending is in send.c, receiving in
+ * receive.c. */
+#include "daemon/net/internal.h"
+
+#include "daemon/base/check.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* A packet of a loopback interface could be 64 KiB, which would make every
+ * store of packets that large. */
+enum { MTU_MAX = 16384, MTU_MIN = 576 };
+
+static int config_check(const struct net_config *c, char *error,
+                        size_t error_size)
+{
+    if (c->port == 0 || c->port == UINT16_MAX)
+        snprintf(error, error_size,
+                 "mcastport is %u: 1 to 65534 is allowed (the next port is "
+                 "used too)",
+                 c->port);
+    else if (c->multicast && !IN_MULTICAST(ntohl(c->mcast_addr.s_addr)))
+        snprintf(error, error_size,
+                 "mcastaddr is no multicast address: 224.0.0.0 to "
+                 "239.255.255.255 is allowed");
+    else if (c->mtu != 0 && c->mtu < MTU_MIN)
+        snprintf(error, error_size, "netmtu is %u: at least %d is allowed",
+                 c->mtu, MTU_MIN);
+    else if (!c->multicast && c->node_count > NET_PEER_MAX)
+        snprintf(error, error_size, "%u nodes are listed: %d is the most",
+                 c->node_count, NET_PEER_MAX);
+    else
+        return 0;
+    return -EINVAL;
+}
+
+static uint32_t payload_size(uint32_t interface_mtu, uint32_t mtu)
+{
+    if (mtu == 0 || mtu > interface_mtu)
+        mtu = interface_mtu;
+    if (mtu > MTU_MAX)
+        mtu = MTU_MAX;
+    return mtu < MTU_MIN ? 0 : mtu - NET_UDP_HEADERS;
+}
+
+static int net_allocate(struct net *n, const struct net_config *c)
+{
+    size_t count = c->multicast ? 0 : c->node_count;
+    n->nodes = calloc(count + 1, sizeof *n->nodes);
+    n->tx.buffer = malloc(TX_BUFFER_SIZE);
+    n->rx.buffer = malloc((size_t)RX_SLOTS * RX_SLOT_STRIDE);
+    if (n->nodes == NULL || n->tx.buffer == NULL || n->rx.buffer == NULL)
+        return -ENOMEM;
+    if (count > 0)
+        memcpy(n->nodes, c->nodes, count * sizeof *n->nodes);
+    n->config.nodes = n->nodes;
+    n->config.node_count = (uint32_t)count;
+    return 0;
+}
+
+static int net_init(struct net *n, char *error, size_t error_size)
+{
+    const struct net_config *c = &n->config;
+    struct interface *i = &n->interface;
+    int code = interface_find(i, c->bind_net, error, error_size);
+    if (code != 0)
+        return code;
+    if (c->multicast && !i->multicast && !i->loopback) {
+        snprintf(error, error_size,
+                 "interface %s has no multicast: list the nodes instead",
+                 i->name);
+        return -EOPNOTSUPP;
+    }
+    n->payload_size = payload_size(i->mtu, c->mtu);
+    if (n->payload_size == 0) {
+        snprintf(error, error_size,
+                 "interface %s has an MTU of %u: at least %d is needed",
+                 i->name, i->mtu, MTU_MIN);
+        return -EMSGSIZE;
+    }
+    receiver_init(&n->rx);
+    n->tx.plain = c->offload_off;
+    return sockets_open(n, error, error_size);
+}
+
+int net_open(struct net **out, const struct net_config *config, char *error,
+             size_t error_size)
+{
+    int code = config_check(config, error, error_size);
+    if (code != 0)
+        return code;
+    struct net *n = calloc(1, sizeof *n);
+    if (n == NULL) {
+        code = -ENOMEM;
+        goto err0;
+    }
+    n->config = *config;
+    n->fds[NET_TOKEN] = n->fds[NET_DATA] = -1;
+    code = net_allocate(n, config);
+    if (code != 0)
+        goto err0;
+    code = net_init(n, error, error_size);
+    if (code != 0)
+        goto err1;
+    *out = n;
+    return 0;
+
+err0:
+    snprintf(error, error_size, "%s", strerror(-code));
+err1:
+    net_close(n);
+    return code;
+}
+
+void net_close(struct net *n)
+{
+    if (n == NULL)
+        return;
+    for (int i = 0; i < NET_CHANNEL_COUNT; i++)
+        if (n->fds[i] >= 0)
+            close(n->fds[i]);
+    free(n->nodes);
+    free(n->tx.buffer);
+    free(n->rx.buffer);
+    free(n);
+}
+
+struct in_addr net_local_address(const struct net *n)
+{
+    return n->interface.address;
+}
+
+const char *net_interface(const struct net *n)
+{
+    return n->interface.name;
+}
+
+uint32_t net_payload_size(const struct net *n)
+{
+    return n->payload_size;
+}
+
+uint32_t net_receive_buffer(const struct net *n)
+{
+    return n->receive_buffer;
+}
+
+int net_fd(const struct net *n, enum net_channel channel)
+{
+    CHECK(channel < NET_CHANNEL_COUNT);
+    return n->fds[channel];
+}
+
+bool net_interface_up(const struct net *n)
+{
+    return interface_is_up(&n->interface, n->fds[NET_TOKEN]);
+}
+
+const struct net_stats *net_stats_get(const struct net *n)
+{
+    return &n->stats;
+}
+
+/* --- peers ---------------------------------------------------------------- */
+
+static uint32_t peer_index(const struct peers *p, uint32_t node_id)
+{
+    uint32_t i = 0;
+    while (i < p->count && p->node_ids[i] != node_id)
+        i++;
+    return i;
+}
+
+/* An address belongs to one node: the last that spoke from it. */
+static void address_release(struct peers *p, const struct sockaddr_in *source)
+{
+    for (uint32_t i = 0; i < p->count; i++)
+        if (address_same(&p->addresses[i], source)) {
+            p->count--;
+            p->node_ids[i] = p->node_ids[p->count];
+            p->addresses[i] = p->addresses[p->count];
+            return;
+        }
+}
+
+void net_peer_learn(struct net *n, uint32_t node_id,
+                    const struct sockaddr_in *source)
+{
+    struct peers *p = &n->peers;
+    CHECK(node_id != 0);
+    uint32_t i = peer_index(p, node_id);
+    if (i < p->count && address_same(&p->addresses[i], source))
+        return;
+    address_release(p, source);
+    i = peer_index(p, node_id);
+    if (i == NET_PEER_MAX)
+        i = p->victim++ % NET_PEER_MAX;
+    else if (i == p->count)
+        p->count++;
+    p->node_ids[i] = node_id;
+    p->addresses[i] = address_of(source->sin_addr, ntohs(source->sin_port));
+}
+
+bool net_peer_address(const struct net *n, uint32_t node_id,
+                      struct sockaddr_in *address)
+{
+    uint32_t i = peer_index(&n->peers, node_id);
+    if (i == n->peers.count)
+        return false;
+    *address = n->peers.addresses[i];
+    return true;
+}
+
+uint32_t net_peer_find(const struct net *n, const struct sockaddr_in *address)
+{
+    for (uint32_t i = 0; i < n->peers.count; i++)
+        if (address_same(&n->peers.addresses[i], address))
+            return n->peers.node_ids[i];
+    return 0;
+}

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* socket.c - the two sockets, and what the kernel is told about them. */
+#include "daemon/net/internal.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/udp.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static int option_set(int fd, int level, int name, int value)
+{
+    return setsockopt(fd, level, name, &value, sizeof value) == 0 ? 0 : -errno;
+}
+
+/* The FORCE form passes the system's limit; it needs CAP_NET_ADMIN. */
+static void buffer_size_set(int fd, int force, int plain, uint32_t size_bytes)
+{
+    int size = size_bytes > INT32_MAX / 2 ? INT32_MAX / 2 : (int)size_bytes;
+    if (size > 0 && option_set(fd, SOL_SOCKET, force, size) != 0)
+        (void)option_set(fd, SOL_SOCKET, plain, size);
+}
+
+/* Offload and counters are improvements: an old kernel does without. */
+static int socket_make(const struct net_config *c)
+{
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -errno;
+    buffer_size_set(fd, SO_RCVBUFFORCE, SO_RCVBUF, c->receive_buffer_bytes);
+    buffer_size_set(fd, SO_SNDBUFFORCE, SO_SNDBUF, c->send_buffer_bytes);
+    (void)option_set(fd, SOL_SOCKET, SO_RXQ_OVFL, 1);
+    if (!c->offload_off)
+        (void)option_set(fd, SOL_UDP, UDP_GRO, 1);
+    return fd;
+}
+
+static int multicast_out_set(int fd, const struct interface *i)
+{
+    struct ip_mreqn out = {.imr_address = i->address, .imr_ifindex = i->index};
+    if (setsockopt(fd, IPPROTO_IP, IP_MULTICAST_IF, &out, sizeof out) != 0)
+        return -errno;
+    int error = option_set(fd, IPPROTO_IP, IP_MULTICAST_TTL, 1);
+    return error != 0 ? error : option_set(fd, IPPROTO_IP, IP_MULTICAST_LOOP, 0);
+}
+
+/* Bound to the group, so that other groups on the port are not heard, and by
+ * IP_MULTICAST_ALL nor on other interfaces. */
+static int multicast_in_set(int fd, const struct interface *i,
+                            struct in_addr group)
+{
+    struct ip_mreqn join = {.imr_multiaddr = group,
+                            .imr_address = i->address,
+                            .imr_ifindex = i->index};
+    if (setsockopt(fd, IPPROTO_IP, IP_ADD_MEMBERSHIP, &join, sizeof join) != 0)
+        return -errno;
+    return option_set(fd, IPPROTO_IP, IP_MULTICAST_ALL, 0);
+}
+
+static int socket_bind(int fd, struct in_addr ip, uint16_t port)
+{
+    struct sockaddr_in at = address_of(ip, port);
+    return bind(fd, (struct sockaddr *)&at, sizeof at) == 0 ? 0 : -errno;
+}
+
+static int bind_failed(int code, struct in_addr ip, uint16_t port, char *error,
+                       size_t error_size)
+{
+    char text[INET_ADDRSTRLEN];
+    inet_ntop(AF_INET, &ip, text, sizeof text);
+    if (code == -EADDRINUSE)
+        snprintf(error, error_size,
+                 "address %s port %u is in use: another daemon runs here, or "
+                 "another program has the port; choose another mcastport "
+                 "(that port and the next are used)",
+                 text, port);
+    else
+        snprintf(error, error_size, "address %s port %u cannot be bound: %s",
+                 text, port, strerror(-code));
+    return code;
+}
+
+static int token_socket_open(struct net *n, char *error, size_t error_size)
+{
+    const struct interface *i = &n->interface;
+    int fd = socket_make(&n->config);
+    if (fd < 0) {
+        snprintf(error, error_size, "no socket: %s", strerror(-fd));
+        return fd;
+    }
+    n->fds[NET_TOKEN] = fd;
+    /* Data fits the MTU; a control packet that does not is cut by the kernel
+     * rather than refused. */
+    int code = option_set(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT);
+    if (code == 0)
+        code = option_set(fd, IPPROTO_IP, IP_RECVERR, 1);
+    if (code == 0 && n->config.multicast)
+        code = multicast_out_set(fd, i);
+    if (code != 0) {
+        snprintf(error, error_size, "interface %s refuses the socket: %s",
+                 i->name, strerror(-code));
+        return code;
+    }
+    uint16_t port = (uint16_t)(n->config.port + 1);
+    code = socket_bind(fd, i->address, port);
+    if (code != 0)
+        return bind_failed(code, i->address, port, error, error_size);
+    return 0;
+}
+
+static int data_socket_open(struct net *n, char *error, size_t error_size)
+{
+    const struct net_config *c = &n->config;
+    struct in_addr at = c->multicast ? c->mcast_addr : n->interface.address;
+    int fd = socket_make(c);
+    if (fd < 0) {
+        snprintf(error, error_size, "no socket: %s", strerror(-fd));
+        return fd;
+    }
+    n->fds[NET_DATA] = fd;
+    /* Daemons with other local addresses on this host share the group. */
+    int code = c->multicast ? option_set(fd, SOL_SOCKET, SO_REUSEADDR, 1) : 0;
+    if (code == 0)
+        code = socket_bind(fd, at, c->port);
+    if (code != 0)
+        return bind_failed(code, at, c->port, error, error_size);
+    if (c->multicast)
+        code = multicast_in_set(fd, &n->interface, c->mcast_addr);
+    if (code != 0)
+        snprintf(error, error_size,
+                 "interface %s cannot join the multicast group: %s; a node "
+                 "list needs no multicast",
+                 n->interface.name, strerror(-code));
+    return code;
+}
+
+int sockets_open(struct net *n, char *error, size_t error_size)
+{
+    int code = token_socket_open(n, error, error_size);
+    if (code == 0)
+        code = data_socket_open(n, error, error_size);
+    if (code != 0)
+        return code;
+    int granted = 0;
+    socklen_t size = sizeof granted;
+    if (getsockopt(n->fds[NET_DATA], SOL_SOCKET, SO_RCVBUF, &granted, &size) !=
+        0)
+        return -errno;
+    n->receive_buffer = (uint32_t)granted / 2; /* the kernel says double */
+    return 0;
+}

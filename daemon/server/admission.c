@@ -1,0 +1,631 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "daemon/server/admission.h"
+
+#include "daemon/base/check.h"
+#include "daemon/server/internal.h"
+#include "ipc/channel.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+    PENDING_MAX = 64,        /* connections that have not said hello yet */
+    HELLO_MS = 1000,         /* how long they may take */
+    BACKLOG = 512,           /* connections not accepted yet */
+    FDS_PER_CLIENT = 3,      /* socket, doorbell, reply doorbell */
+    FDS_OTHER = 128,         /* all else of the daemon */
+    PEER_GROUPS_MAX = 65536  /* NGROUPS_MAX of Linux */
+};
+
+/* A connection that has not said hello. */
+struct pending {
+    enum watch_kind watch;
+    int fd; /* -1: free */
+    uint64_t deadline_ns;
+    struct ucred peer;
+    size_t got;
+    uint8_t hello[IPC_HELLO_SIZE_MAX];
+};
+
+struct admission {
+    struct server_config config;
+    enum watch_kind watch_listen, watch_mailbox;
+    struct sockaddr_un address;
+    bool bound; /* the socket's name is ours, to be removed */
+    int listen_fd, epoll_fd;
+    int spare_fd; /* closed to have one to refuse with when all are used up */
+    struct mailbox *to_protocol;
+    struct mailbox inbox; /* clients to be released */
+    pthread_t thread;
+    bool started;
+    _Atomic bool stop;
+    _Atomic uint64_t refused; /* a count; orders nothing */
+    struct client **clients;  /* by slot: all that exist */
+    uint32_t *free_slots;
+    uint32_t free_count;
+    struct pending pending[PENDING_MAX];
+    struct log_limit log_refused, log_bad, log_fds;
+};
+
+/* --- refusing -------------------------------------------------------------------- */
+
+static void refuse(struct admission *a, int fd, enum ipc_error why)
+{
+    struct ipc_welcome w = {.magic = IPC_MAGIC,
+                            .version = IPC_VERSION,
+                            .size = sizeof w,
+                            .result = why};
+
+    channel_send(fd, &w, sizeof w, NULL, 0, false);
+    atomic_fetch_add_explicit(&a->refused, 1, memory_order_relaxed);
+}
+
+static void log_refusal(struct admission *a, const struct ucred *peer,
+                        const char *why)
+{
+    uint32_t suppressed;
+
+    if (log_limit_pass(&a->log_refused, server_now_ns(), 5, &suppressed))
+        log_write(LOG_LEVEL_WARNING, "IPC",
+                  "process %d (uid %u, gid %u) refused: %s "
+                  "(%u more not logged)",
+                  (int)peer->pid, (unsigned)peer->uid, (unsigned)peer->gid,
+                  why, suppressed);
+}
+
+/* --- credentials ------------------------------------------------------------------ */
+
+/* Is `group` among the supplementary groups the peer had when it connected? */
+static bool peer_in_group(int fd, gid_t group)
+{
+    socklen_t size = 64 * sizeof(gid_t);
+    gid_t *groups = malloc(size);
+    bool found = false;
+    int rc = -1;
+
+    if (groups == NULL)
+        return false;
+    rc = getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &size);
+    if (rc != 0 && errno == ERANGE &&
+        size <= PEER_GROUPS_MAX * sizeof(gid_t)) {
+        free(groups);
+        groups = malloc(size);
+        if (groups == NULL)
+            return false;
+        rc = getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &size);
+    }
+    for (size_t i = 0; rc == 0 && i < size / sizeof *groups; i++)
+        found |= groups[i] == group;
+    free(groups);
+    return found;
+}
+
+static bool peer_allowed(const struct admission *a, int fd,
+                         const struct ucred *peer)
+{
+    if (peer->uid == 0)
+        return true;
+    return a->config.group_known && (peer->gid == a->config.group ||
+                                     peer_in_group(fd, a->config.group));
+}
+
+/* --- connections that have not said hello ------------------------------------------- */
+
+static void pending_end(struct pending *p)
+{
+    close(p->fd); /* leaves the epoll set by that: it has no other owner */
+    p->fd = -1;
+}
+
+/* A free place; the oldest silent connection makes room if there is none, so
+ * that silence keeps nobody out. */
+static struct pending *pending_place(struct admission *a)
+{
+    struct pending *oldest = &a->pending[0];
+
+    for (int i = 0; i < PENDING_MAX; i++) {
+        if (a->pending[i].fd < 0)
+            return &a->pending[i];
+        if (a->pending[i].deadline_ns < oldest->deadline_ns)
+            oldest = &a->pending[i];
+    }
+    atomic_fetch_add_explicit(&a->refused, 1, memory_order_relaxed);
+    pending_end(oldest);
+    return oldest;
+}
+
+/* Checks as much of the hello as has come. */
+enum hello { HELLO_PART, HELLO_WHOLE, HELLO_BAD };
+
+static enum hello hello_check(const struct pending *p, struct ipc_hello *h)
+{
+    if (p->got < 12)
+        return HELLO_PART;
+    *h = (struct ipc_hello){.service = 0};
+    memcpy(h, p->hello, p->got < sizeof *h ? p->got : sizeof *h);
+    if (h->magic != IPC_MAGIC || h->size < sizeof *h ||
+        h->size > IPC_HELLO_SIZE_MAX || p->got > h->size)
+        return HELLO_BAD;
+    return p->got < h->size ? HELLO_PART : HELLO_WHOLE;
+}
+
+static int send_welcome(struct admission *a, struct client *c, int segment_fd)
+{
+    const int fds[IPC_FDS] = {segment_fd, c->doorbell, c->reply_fd};
+    struct ipc_welcome w = {
+        .magic = IPC_MAGIC,
+        .version = IPC_VERSION,
+        .size = sizeof w,
+        .result = IPC_OK,
+        .node_id = a->config.node_id,
+        .submit_size = c->segment.ring_size[SEGMENT_SUBMIT],
+        .reply_size = c->segment.ring_size[SEGMENT_REPLY],
+        .event_size = c->segment.ring_size[SEGMENT_EVENT],
+        .message_size_max = a->config.message_size_max};
+
+    return channel_send(c->socket, &w, sizeof w, fds, IPC_FDS, false);
+}
+
+/* From connection to client. The welcome goes out before the protocol thread
+ * knows the client: what the client writes meanwhile waits in its ring. */
+static void admit(struct admission *a, struct pending *p)
+{
+    struct epoll_event ev = {.events = EPOLLIN | EPOLLRDHUP};
+    struct client *c;
+    int segment_fd, error;
+
+    if (a->free_count == 0) {
+        log_refusal(a, &p->peer, "as many clients as the limit allows");
+        refuse(a, p->fd, IPC_ERR_NO_RESOURCES);
+        pending_end(p);
+        return;
+    }
+    uint32_t slot = a->free_slots[a->free_count - 1];
+    c = client_new(&a->config, p->fd, slot, &segment_fd, &error);
+    if (c == NULL) {
+        log_refusal(a, &p->peer, strerror(-error));
+        refuse(a, p->fd,
+               error == -ENOMEM ? IPC_ERR_NO_MEMORY : IPC_ERR_NO_RESOURCES);
+        pending_end(p);
+        return;
+    }
+    c->pid = p->peer.pid;
+    c->uid = p->peer.uid;
+    p->fd = -1; /* the client's now */
+    error = send_welcome(a, c, segment_fd);
+    close(segment_fd);
+    ev.data.ptr = c;
+    if (error != 0 ||
+        epoll_ctl(a->epoll_fd, EPOLL_CTL_MOD, c->socket, &ev) != 0) {
+        client_free(c);
+        return;
+    }
+    a->free_count--;
+    a->clients[slot] = c;
+    mailbox_put(a->to_protocol, &c->added);
+}
+
+/* Closes descriptors that no one asked for. */
+static void close_all(const int *fds, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        close(fds[i]);
+}
+
+static void pending_read(struct admission *a, struct pending *p)
+{
+    int fds[CHANNEL_FDS_MAX];
+    size_t fd_count;
+    struct ipc_hello h;
+    long n = channel_receive(p->fd, p->hello + p->got,
+                             sizeof p->hello - p->got, fds, CHANNEL_FDS_MAX,
+                             &fd_count, false);
+
+    close_all(fds, fd_count);
+    if (n == -EAGAIN)
+        return;
+    if (n <= 0) {
+        pending_end(p);
+        return;
+    }
+    p->got += (size_t)n;
+    switch (hello_check(p, &h)) {
+    case HELLO_PART:
+        return;
+    case HELLO_BAD:
+        log_refusal(a, &p->peer, "not a hello of this kind of client");
+        refuse(a, p->fd, IPC_ERR_INVALID_PARAM);
+        pending_end(p);
+        return;
+    case HELLO_WHOLE:
+        break;
+    }
+    if (h.version != IPC_VERSION) {
+        log_refusal(a, &p->peer, "its library is of another version");
+        refuse(a, p->fd, IPC_ERR_VERSION);
+        pending_end(p);
+    } else if (h.service != IPC_SERVICE_EVS) {
+        refuse(a, p->fd, IPC_ERR_NOT_SUPPORTED);
+        pending_end(p);
+    } else {
+        admit(a, p);
+    }
+}
+
+static void pending_begin(struct admission *a, int fd)
+{
+    struct pending *p = pending_place(a);
+    struct epoll_event ev = {.events = EPOLLIN, .data.ptr = p};
+    socklen_t size = sizeof p->peer;
+
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &p->peer, &size) != 0) {
+        close(fd);
+        return;
+    }
+    if (!peer_allowed(a, fd, &p->peer)) {
+        log_refusal(a, &p->peer, "neither uid 0 nor in group ais");
+        refuse(a, fd, IPC_ERR_ACCESS);
+        close(fd);
+        return;
+    }
+    if (epoll_ctl(a->epoll_fd, EPOLL_CTL_ADD, fd, &ev) != 0) {
+        refuse(a, fd, IPC_ERR_NO_RESOURCES);
+        close(fd);
+        return;
+    }
+    p->fd = fd;
+    p->got = 0;
+    p->deadline_ns = server_now_ns() + HELLO_MS * 1000000ull;
+    pending_read(a, p); /* it has often come already */
+}
+
+/* Ends those whose time is up; milliseconds until the next is, -1: none. */
+static int pending_expire(struct admission *a)
+{
+    uint64_t now = server_now_ns(), next = UINT64_MAX;
+
+    for (int i = 0; i < PENDING_MAX; i++) {
+        struct pending *p = &a->pending[i];
+        if (p->fd < 0)
+            continue;
+        if (p->deadline_ns <= now) {
+            log_refusal(a, &p->peer, "connected and said nothing");
+            atomic_fetch_add_explicit(&a->refused, 1, memory_order_relaxed);
+            pending_end(p);
+        } else if (p->deadline_ns < next) {
+            next = p->deadline_ns;
+        }
+    }
+    return next == UINT64_MAX ? -1 : (int)((next - now) / 1000000) + 1;
+}
+
+/* --- accepting -------------------------------------------------------------------- */
+
+/* All descriptors are used up. The listening socket would be readable for ever,
+ * so the next connection is taken with the spare one, and refused. */
+static void refuse_without_fds(struct admission *a)
+{
+    uint32_t suppressed;
+    int fd;
+
+    if (a->spare_fd >= 0)
+        close(a->spare_fd);
+    fd = accept4(a->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (fd >= 0) {
+        refuse(a, fd, IPC_ERR_NO_RESOURCES);
+        close(fd);
+    }
+    a->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (log_limit_pass(&a->log_fds, server_now_ns(), 1, &suppressed))
+        log_write(LOG_LEVEL_ERROR, "IPC",
+                  "no file descriptor left for a client; raise the limit "
+                  "(ulimit -n, LimitNOFILE)");
+}
+
+static void accept_all(struct admission *a)
+{
+    /* Bounded, so that a flood of connections does not keep the thread from its
+     * other work. */
+    for (int i = 0; i < 64; i++) {
+        int fd = accept4(a->listen_fd, NULL, NULL,
+                         SOCK_CLOEXEC | SOCK_NONBLOCK);
+        if (fd >= 0) {
+            pending_begin(a, fd);
+        } else if (errno == EMFILE || errno == ENFILE) {
+            refuse_without_fds(a);
+            return;
+        } else if (errno != ECONNABORTED && errno != EINTR) {
+            return;
+        }
+    }
+}
+
+/* --- clients ---------------------------------------------------------------------- */
+
+/* The socket of a client has something: its end, or bytes it must not send. */
+static void client_event(struct admission *a, struct client *c)
+{
+    uint8_t data[256];
+    int fds[CHANNEL_FDS_MAX];
+    size_t fd_count;
+    uint32_t suppressed;
+    long n = channel_receive(c->socket, data, sizeof data, fds,
+                             CHANNEL_FDS_MAX, &fd_count, false);
+
+    close_all(fds, fd_count);
+    if (n == -EAGAIN)
+        return;
+    if (n > 0) {
+        if (log_limit_pass(&a->log_bad, server_now_ns(), 5, &suppressed))
+            log_write(LOG_LEVEL_ERROR, "IPC",
+                      "process %d (uid %u) disconnected: it writes to its "
+                      "socket (%u more not logged)",
+                      (int)c->pid, (unsigned)c->uid, suppressed);
+        shutdown(c->socket, SHUT_RDWR);
+    }
+    /* From here on nothing happens on this side until `released`. */
+    epoll_ctl(a->epoll_fd, EPOLL_CTL_DEL, c->socket, NULL);
+    mailbox_put(a->to_protocol, &c->gone);
+}
+
+static void release(struct admission *a, struct client *c)
+{
+    CHECK(a->clients[c->slot] == c);
+    a->clients[c->slot] = NULL;
+    a->free_slots[a->free_count++] = c->slot;
+    client_free(c);
+}
+
+static void take_released(struct admission *a)
+{
+    struct handover *h;
+
+    mailbox_silence(&a->inbox);
+    while ((h = mailbox_take(&a->inbox)) != NULL)
+        release(a, h->client);
+}
+
+void admission_release(struct admission *a, struct client *c)
+{
+    mailbox_put(&a->inbox, &c->released);
+}
+
+uint64_t admission_refused(const struct admission *a)
+{
+    return atomic_load_explicit(&a->refused, memory_order_relaxed);
+}
+
+/* --- the thread -------------------------------------------------------------------- */
+
+static void handle(struct admission *a, enum watch_kind *watch)
+{
+    switch (*watch) {
+    case WATCH_LISTEN:
+        accept_all(a);
+        break;
+    case WATCH_MAILBOX:
+        take_released(a);
+        break;
+    case WATCH_PENDING: {
+        struct pending *p = (struct pending *)watch;
+        if (p->fd >= 0) /* else it was ended by an event before this one */
+            pending_read(a, p);
+        break;
+    }
+    case WATCH_CLIENT:
+        client_event(a, (struct client *)watch);
+        break;
+    }
+}
+
+static void *run(void *context)
+{
+    struct admission *a = context;
+    struct epoll_event events[64];
+
+    pthread_setname_np(pthread_self(), "admission");
+    /* Acquire: pairs with the release in admission_close(). */
+    while (!atomic_load_explicit(&a->stop, memory_order_acquire)) {
+        int n = epoll_wait(a->epoll_fd, events, 64, pending_expire(a));
+        bool mail = false;
+        for (int i = 0; i < n; i++) {
+            enum watch_kind *watch = events[i].data.ptr;
+            /* Clients are freed last: an event of this batch may name one. */
+            if (*watch == WATCH_MAILBOX)
+                mail = true;
+            else
+                handle(a, watch);
+        }
+        if (mail)
+            take_released(a);
+    }
+    return NULL;
+}
+
+/* --- opening ----------------------------------------------------------------------- */
+
+/* One connection attempt tells a living daemon from a socket left behind. */
+static int clear_way(const struct sockaddr_un *address)
+{
+    struct stat st;
+    int fd, rc;
+
+    if (lstat(address->sun_path, &st) != 0)
+        return errno == ENOENT ? 0 : -errno;
+    if (!S_ISSOCK(st.st_mode))
+        return -EEXIST;
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return -errno;
+    rc = connect(fd, (const struct sockaddr *)address, sizeof *address) == 0
+             ? 0
+             : errno;
+    close(fd);
+    if (rc != ECONNREFUSED && rc != ENOENT)
+        return -EADDRINUSE; /* connected, or its queue is full */
+    return unlink(address->sun_path) == 0 || errno == ENOENT ? 0 : -errno;
+}
+
+static int open_socket(struct admission *a, char *error, size_t error_size)
+{
+    const char *dir = a->config.run_dir, *what = "the run directory";
+    int rc = channel_address(&a->address, dir);
+
+    if (rc == 0 && mkdir(dir, 0755) != 0 && errno != EEXIST)
+        rc = -errno;
+    if (rc != 0)
+        goto err;
+    what = "the socket " CHANNEL_SOCKET " in";
+    rc = clear_way(&a->address);
+    if (rc != 0)
+        goto err;
+    a->listen_fd =
+        socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    /* Everybody may connect, so that everybody can be told why he may not stay;
+     * the credentials decide. */
+    if (a->listen_fd < 0 ||
+        bind(a->listen_fd, (struct sockaddr *)&a->address,
+             sizeof a->address) != 0) {
+        rc = -errno;
+        goto err;
+    }
+    a->bound = true;
+    if (chmod(a->address.sun_path, 0666) != 0 ||
+        listen(a->listen_fd, BACKLOG) != 0) {
+        rc = -errno;
+        goto err;
+    }
+    return 0;
+
+err:
+    snprintf(error, error_size, "cannot use %s %s: %s%s", what, dir,
+             strerror(-rc),
+             rc == -EADDRINUSE ? " (another daemon answers there)" : "");
+    return rc;
+}
+
+static void raise_fd_limit(uint32_t client_max)
+{
+    rlim_t need = (rlim_t)client_max * FDS_PER_CLIENT + FDS_OTHER;
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= need)
+        return;
+    limit.rlim_cur = need < limit.rlim_max ? need : limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    if (limit.rlim_cur < need)
+        log_write(LOG_LEVEL_WARNING, "IPC",
+                  "%u clients need %llu file descriptors, the limit is %llu; "
+                  "raise it (ulimit -n, LimitNOFILE)",
+                  client_max, (unsigned long long)need,
+                  (unsigned long long)limit.rlim_max);
+}
+
+static int start(struct admission *a)
+{
+    struct epoll_event listen_event = {.events = EPOLLIN,
+                                       .data.ptr = &a->watch_listen};
+    struct epoll_event mail_event = {.events = EPOLLIN,
+                                     .data.ptr = &a->watch_mailbox};
+    sigset_t all, old;
+    int rc;
+
+    a->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    a->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (a->epoll_fd < 0 || a->spare_fd < 0 ||
+        epoll_ctl(a->epoll_fd, EPOLL_CTL_ADD, a->listen_fd, &listen_event) !=
+            0 ||
+        epoll_ctl(a->epoll_fd, EPOLL_CTL_ADD, a->inbox.fd, &mail_event) != 0)
+        return -errno;
+    /* Signals are the main thread's. */
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    rc = pthread_create(&a->thread, NULL, run, a);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    a->started = rc == 0;
+    return -rc;
+}
+
+int admission_open(struct admission **out, const struct server_config *config,
+                   struct mailbox *inbox, char *error, size_t error_size)
+{
+    struct admission *a = calloc(1, sizeof *a);
+    int rc = -ENOMEM;
+
+    snprintf(error, error_size, "no memory for clients");
+    if (a == NULL)
+        return rc;
+    a->config = *config;
+    a->to_protocol = inbox;
+    a->listen_fd = a->epoll_fd = a->spare_fd = a->inbox.fd = -1;
+    a->watch_listen = WATCH_LISTEN;
+    a->watch_mailbox = WATCH_MAILBOX;
+    for (int i = 0; i < PENDING_MAX; i++) {
+        a->pending[i].watch = WATCH_PENDING;
+        a->pending[i].fd = -1;
+    }
+    a->clients = calloc(config->client_max, sizeof *a->clients);
+    a->free_slots = calloc(config->client_max, sizeof *a->free_slots);
+    if (a->clients == NULL || a->free_slots == NULL)
+        goto err;
+    while (a->free_count < config->client_max) {
+        a->free_slots[a->free_count] =
+            config->client_max - 1 - a->free_count;
+        a->free_count++;
+    }
+    raise_fd_limit(config->client_max);
+    rc = mailbox_open(&a->inbox);
+    if (rc == 0)
+        rc = open_socket(a, error, error_size);
+    if (rc != 0)
+        goto err;
+    rc = start(a);
+    if (rc != 0) {
+        snprintf(error, error_size, "cannot start the admission thread: %s",
+                 strerror(-rc));
+        goto err;
+    }
+    *out = a;
+    return 0;
+
+err:
+    admission_close(a);
+    return rc;
+}
+
+void admission_close(struct admission *a)
+{
+    if (a == NULL)
+        return;
+    if (a->started) {
+        /* Release: pairs with the acquire in run(). */
+        atomic_store_explicit(&a->stop, true, memory_order_release);
+        mailbox_ring(&a->inbox);
+        pthread_join(a->thread, NULL);
+    }
+    if (a->bound)
+        unlink(a->address.sun_path);
+    if (a->listen_fd >= 0)
+        close(a->listen_fd);
+    for (int i = 0; i < PENDING_MAX; i++)
+        if (a->pending[i].fd >= 0)
+            pending_end(&a->pending[i]);
+    for (uint32_t i = 0; a->clients != NULL && i < a->config.client_max; i++)
+        client_free(a->clients[i]);
+    if (a->epoll_fd >= 0)
+        close(a->epoll_fd);
+    if (a->spare_fd >= 0)
+        close(a->spare_fd);
+    mailbox_close(&a->inbox);
+    free(a->free_slots);
+    free(a->clients);
+    free(a);
+}

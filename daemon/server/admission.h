@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* admission.h - the thread that lets clients in and notices when they go.
+ *
+ * It does what may take its time: accepts, reads credentials, waits (a bounded
+ * while) for hellos, makes and unmakes segments. The protocol thread only gets
+ * finished clients, through a mailbox. */
+#ifndef DAEMON_SERVER_ADMISSION_H
+#define DAEMON_SERVER_ADMISSION_H
+
+#include "daemon/server/server.h"
+
+#include <stdint.h>
+
+struct admission;
+struct client;
+struct mailbox;
+
+/* Listens, starts the thread; clients come to `inbox`. 0, or -errno with a
+ * sentence in `error`. */
+int admission_open(struct admission **out, const struct server_config *config,
+                   struct mailbox *inbox, char *error, size_t error_size);
+
+/* Ends the thread, frees every client, wherever it is. After it no client may
+ * be touched. */
+void admission_close(struct admission *a);
+
+/* Protocol thread: gives a client back. It must not be touched afterwards. */
+void admission_release(struct admission *a, struct client *c);
+
+/* Connections refused so far; any thread. */
+uint64_t admission_refused(const struct admission *a);
+
+#endif

@@ -1,0 +1,387 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* client.c - one client: its making, its events and replies, its end. */
+#include "daemon/server/internal.h"
+
+#include "daemon/base/check.h"
+#include "daemon/server/admission.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* Events become visible to the client at the flush, or when so many bytes have
+ * come together: then it can begin while more is put. */
+enum { PUBLISH_BYTES = 65536 };
+
+enum { REPLY_RING_BYTES = 4096 };
+
+/* --- lists --------------------------------------------------------------------- */
+
+void list_append(struct list *l, enum client_list which, struct client *c)
+{
+    struct client_link *link = &c->links[which];
+
+    CHECK(!link->in);
+    *link = (struct client_link){.prev = l->last, .in = true};
+    if (l->last != NULL)
+        l->last->links[which].next = c;
+    else
+        l->first = c;
+    l->last = c;
+    l->count++;
+}
+
+void list_remove(struct list *l, enum client_list which, struct client *c)
+{
+    struct client_link *link = &c->links[which];
+
+    if (!link->in)
+        return;
+    if (link->next != NULL)
+        link->next->links[which].prev = link->prev;
+    else
+        l->last = link->prev;
+    if (link->prev != NULL)
+        link->prev->links[which].next = link->next;
+    else
+        l->first = link->next;
+    *link = (struct client_link){.next = NULL};
+    l->count--;
+}
+
+/* --- making, on the admission thread --------------------------------------------- */
+
+static void open_rings(struct client *c)
+{
+    struct segment *g = &c->segment;
+    struct ring_shared *words = g->shared->rings;
+
+    g->shared->magic = SEGMENT_MAGIC;
+    g->shared->version = IPC_VERSION;
+    for (int i = 0; i < SEGMENT_RINGS; i++)
+        g->shared->ring_size[i] = g->ring_size[i];
+    ring_consumer_init(&c->submit, &words[SEGMENT_SUBMIT],
+                       g->data[SEGMENT_SUBMIT], g->ring_size[SEGMENT_SUBMIT]);
+    ring_producer_init(&c->reply, &words[SEGMENT_REPLY],
+                       g->data[SEGMENT_REPLY], g->ring_size[SEGMENT_REPLY]);
+    ring_producer_init(&c->event, &words[SEGMENT_EVENT],
+                       g->data[SEGMENT_EVENT], g->ring_size[SEGMENT_EVENT]);
+    /* A new client sleeps on its events: it has not looked yet. The library
+     * counts on this first announcement. */
+    atomic_store_explicit(&words[SEGMENT_EVENT].asleep, 1,
+                          memory_order_relaxed);
+}
+
+static int open_overflow(struct client *c, uint32_t size)
+{
+    if (size == 0)
+        return 0;
+    c->overflow_words = aligned_alloc(128, sizeof *c->overflow_words);
+    c->overflow_data = segment_map_private(size);
+    if (c->overflow_words == NULL || c->overflow_data == NULL)
+        return -ENOMEM;
+    memset(c->overflow_words, 0, sizeof *c->overflow_words);
+    c->overflow_size = size;
+    ring_producer_init(&c->overflow_in, c->overflow_words, c->overflow_data,
+                       size);
+    ring_consumer_init(&c->overflow_out, c->overflow_words, c->overflow_data,
+                       size);
+    return 0;
+}
+
+struct client *client_new(const struct server_config *config, int socket,
+                          uint32_t slot, int *segment_fd, int *error)
+{
+    const uint32_t sizes[SEGMENT_RINGS] = {
+        [SEGMENT_SUBMIT] = config->submit_ring_bytes,
+        [SEGMENT_REPLY] = REPLY_RING_BYTES,
+        [SEGMENT_EVENT] = config->event_ring_bytes};
+    struct client *c = calloc(1, sizeof *c);
+
+    *error = -ENOMEM;
+    if (c == NULL)
+        return NULL;
+    c->watch = WATCH_CLIENT;
+    c->slot = slot;
+    c->socket = -1;
+    c->added = (struct handover){.client = c, .kind = HANDOVER_ADDED};
+    c->gone = (struct handover){.client = c, .kind = HANDOVER_GONE};
+    c->released = (struct handover){.client = c, .kind = HANDOVER_RELEASED};
+    c->doorbell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    c->reply_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (c->doorbell < 0 || c->reply_fd < 0) {
+        *error = -errno;
+        goto err1;
+    }
+    *segment_fd = segment_create(sizes);
+    if (*segment_fd < 0) {
+        *error = *segment_fd;
+        goto err1;
+    }
+    *error = segment_map(&c->segment, *segment_fd, sizes);
+    if (*error == 0)
+        *error = open_overflow(c, config->overflow_bytes);
+    if (*error != 0)
+        goto err0;
+    open_rings(c);
+    c->socket = socket;
+    return c;
+
+err0:
+    close(*segment_fd);
+err1:
+    client_free(c);
+    return NULL;
+}
+
+void client_free(struct client *c)
+{
+    if (c == NULL)
+        return;
+    segment_unmap(&c->segment);
+    segment_unmap_private(c->overflow_data, c->overflow_size);
+    free(c->overflow_words);
+    if (c->doorbell >= 0)
+        close(c->doorbell);
+    if (c->reply_fd >= 0)
+        close(c->reply_fd);
+    if (c->socket >= 0)
+        close(c->socket);
+    free(c);
+}
+
+/* --- active or not ----------------------------------------------------------------- */
+
+void client_activate(struct server *s, struct client *c)
+{
+    c->idle_visits = 0;
+    if (!c->links[LIST_ACTIVE].in)
+        list_append(&s->lists[LIST_ACTIVE], LIST_ACTIVE, c);
+}
+
+void client_deactivate(struct server *s, struct client *c)
+{
+    list_remove(&s->lists[LIST_ACTIVE], LIST_ACTIVE, c);
+}
+
+/* --- events ------------------------------------------------------------------------ */
+
+static void wake_events(struct server *s, struct client *c)
+{
+    static const char byte = 1;
+    /* Full: bytes the client has not taken are there, so it is awake. Ended:
+     * the admission thread sees that too, and says so. */
+    ssize_t n = send(c->socket, &byte, 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+    (void)n;
+    s->stats.wakes++;
+}
+
+void client_publish_events(struct server *s, struct client *c)
+{
+    if (ring_publish(&c->event))
+        wake_events(s, c);
+}
+
+static void *write_parts(uint8_t *at, struct bytes head, struct bytes body)
+{
+    memcpy(at, head.p, head.n);
+    if (body.n > 0)
+        memcpy(at + head.n, body.p, body.n);
+    return at;
+}
+
+/* True: it is in the ring. */
+static bool put_in_ring(struct ring_producer *ring, uint32_t type,
+                        struct bytes head, struct bytes body)
+{
+    uint32_t size = (uint32_t)(head.n + body.n);
+    uint8_t *at = ring_claim(ring, size);
+
+    if (at == NULL)
+        return false;
+    write_parts(at, head, body);
+    ring_push(ring, type, size);
+    return true;
+}
+
+static void put_in_overflow(struct server *s, struct client *c, uint32_t type,
+                            struct bytes head, struct bytes body)
+{
+    if (c->overflow_size == 0 ||
+        !put_in_ring(&c->overflow_in, type, head, body)) {
+        client_drop_overflow(s, c);
+        return;
+    }
+    ring_publish(&c->overflow_in);
+    c->overflowing = true;
+    client_drain_overflow(s, c);
+}
+
+void client_put_event(struct server *s, struct client *c, uint32_t type,
+                      struct bytes head, struct bytes body)
+{
+    if (c->state != CLIENT_LIVE)
+        return;
+    if (!c->links[LIST_DIRTY].in)
+        list_append(&s->lists[LIST_DIRTY], LIST_DIRTY, c);
+    /* In order: nothing passes what is in the overflow already. */
+    if (c->overflowing || !put_in_ring(&c->event, type, head, body)) {
+        if (c->event.corrupt)
+            client_drop_corrupt(s, c, "position of the event ring");
+        else
+            put_in_overflow(s, c, type, head, body);
+    } else if (c->event.tail - c->event.published >= PUBLISH_BYTES) {
+        client_publish_events(s, c);
+    }
+}
+
+void client_drain_overflow(struct server *s, struct client *c)
+{
+    const uint8_t *body;
+
+    while (c->overflowing && c->state == CLIENT_LIVE) {
+        if (ring_peek(&c->overflow_out, &body) != RING_RECORD) {
+            c->overflowing = false;
+            break;
+        }
+        struct ring_record r = c->overflow_out.record;
+        struct bytes whole = {body, r.size};
+        if (!put_in_ring(&c->event, r.type, whole, (struct bytes){NULL, 0})) {
+            /* No room is a reason to let the client see all of it: it may
+             * sleep on a full ring that was never published. */
+            client_publish_events(s, c);
+            if (ring_wait_room(&c->event, r.size))
+                break; /* the client rings when it has made some */
+            if (c->event.corrupt)
+                client_drop_corrupt(s, c, "position of the event ring");
+            continue;
+        }
+        ring_advance(&c->overflow_out);
+        ring_release(&c->overflow_out);
+        if (!c->links[LIST_DIRTY].in)
+            list_append(&s->lists[LIST_DIRTY], LIST_DIRTY, c);
+    }
+}
+
+void client_put_configuration(struct server *s, struct client *c,
+                              const struct totem_configuration *conf)
+{
+    struct ipc_evs_configuration head = {
+        .ring_seq = conf->ring_id.seq,
+        .ring_node_id = conf->ring_id.rep,
+        .transitional = conf->transitional,
+        .member_count = conf->member_count,
+        .left_count = conf->left_count,
+        .joined_count = conf->joined_count};
+    uint32_t ids[3 * IPC_NODES_MAX], n = 0;
+
+    CHECK(conf->member_count <= IPC_NODES_MAX &&
+          conf->left_count <= IPC_NODES_MAX &&
+          conf->joined_count <= IPC_NODES_MAX);
+    for (uint32_t i = 0; i < conf->member_count; i++)
+        ids[n++] = conf->members[i];
+    for (uint32_t i = 0; i < conf->left_count; i++)
+        ids[n++] = conf->left[i];
+    for (uint32_t i = 0; i < conf->joined_count; i++)
+        ids[n++] = conf->joined[i];
+    client_put_event(s, c, IPC_EVENT_EVS_CONFIGURATION,
+                     (struct bytes){(const uint8_t *)&head, sizeof head},
+                     (struct bytes){(const uint8_t *)ids, n * sizeof *ids});
+}
+
+/* --- replies ----------------------------------------------------------------------- */
+
+void client_ring_reply(struct client *c)
+{
+    const uint64_t one = 1;
+    ssize_t n = write(c->reply_fd, &one, sizeof one);
+    (void)n; /* full: readable anyway */
+}
+
+void client_reply(struct server *s, struct client *c, uint32_t type,
+                  struct bytes answer)
+{
+    if (!put_in_ring(&c->reply, type, answer, (struct bytes){NULL, 0})) {
+        /* The library has one request under way at a time. */
+        client_drop_corrupt(s, c, "requests without reading the replies");
+        return;
+    }
+    if (ring_publish(&c->reply))
+        client_ring_reply(c);
+}
+
+/* --- the end ----------------------------------------------------------------------- */
+
+static void begin_end(struct server *s, struct client *c,
+                      enum client_state state)
+{
+    /* What was committed until now was accepted, and is sent; what a living
+     * process writes into its ring after the end of its socket is not. */
+    if (c->state == CLIENT_LIVE) {
+        c->drain_end = c->submit.head + ring_pending(&c->submit);
+        evs_leave_all(s->evs, c->slot);
+        client_publish_events(s, c);
+    }
+    c->state = state;
+    client_activate(s, c);
+}
+
+void client_drop_corrupt(struct server *s, struct client *c, const char *what)
+{
+    uint32_t suppressed;
+
+    if (c->state == CLIENT_LIVE) {
+        s->stats.corrupt++;
+        if (log_limit_pass(&s->log_corrupt, server_now_ns(), 5, &suppressed))
+            log_write(LOG_LEVEL_ERROR, "IPC",
+                      "process %d (uid %u) disconnected, its shared memory "
+                      "makes no sense: %s (%u more not logged)",
+                      (int)c->pid, (unsigned)c->uid, what, suppressed);
+        begin_end(s, c, CLIENT_CLOSING);
+        shutdown(c->socket, SHUT_RDWR);
+    }
+    c->submit.corrupt = true;
+}
+
+void client_drop_overflow(struct server *s, struct client *c)
+{
+    uint32_t suppressed;
+
+    s->stats.overflowed++;
+    if (log_limit_pass(&s->log_overflow, server_now_ns(), 5, &suppressed))
+        log_write(LOG_LEVEL_ERROR, "IPC",
+                  "process %d (uid %u) disconnected, it does not read its "
+                  "events: %u bytes of ring and %u of overflow are full "
+                  "(%u more not logged)",
+                  (int)c->pid, (unsigned)c->uid,
+                  c->segment.ring_size[SEGMENT_EVENT], c->overflow_size,
+                  suppressed);
+    begin_end(s, c, CLIENT_CLOSING);
+    shutdown(c->socket, SHUT_RDWR);
+}
+
+void client_gone(struct server *s, struct client *c)
+{
+    CHECK(c->state != CLIENT_GONE);
+    begin_end(s, c, CLIENT_GONE);
+    client_settle(s, c);
+}
+
+bool client_settle(struct server *s, struct client *c)
+{
+    if (c->state != CLIENT_GONE || s->partial == c)
+        return false;
+    if (!c->submit.corrupt && c->submit.head < c->drain_end)
+        return false;
+    for (int i = 0; i < LIST_COUNT; i++)
+        list_remove(&s->lists[i], (enum client_list)i, c);
+    epoll_ctl(s->epoll_fd, EPOLL_CTL_DEL, c->doorbell, NULL);
+    CHECK(s->clients[c->slot] == c && s->stats.clients_now > 0);
+    s->clients[c->slot] = NULL;
+    s->stats.clients_now--;
+    admission_release(s->admission, c);
+    return true;
+}

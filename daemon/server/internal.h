@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* internal.h - a client and the server, as the files of this folder see them.
+ *
+ * Who owns what, when. A client is made by the admission thread and handed to
+ * the protocol thread (`added`). From then on its rings and the fields below
+ * are the protocol thread's; the admission thread only watches the socket, and
+ * says once when it has ended (`gone`). The protocol thread never forgets a
+ * client by itself: if it wants to be rid of one it shuts the socket down, and
+ * `gone` comes. After `gone`, when what the client had submitted is sent, it
+ * hands the client back (`released`), and the admission thread unmaps and frees
+ * it. So each hand-over happens once, in this order, and whoever holds the
+ * client is the only one who can free it. */
+#ifndef DAEMON_SERVER_INTERNAL_H
+#define DAEMON_SERVER_INTERNAL_H
+
+#include "daemon/base/log.h"
+#include "daemon/server/server.h"
+#include "daemon/service/evs.h"
+#include "ipc/messages.h"
+#include "ipc/ring.h"
+#include "ipc/segment.h"
+
+#include <stdatomic.h>
+#include <sys/types.h>
+#include <urcu/wfcqueue.h>
+
+struct client;
+
+/* --- hand-over between the two threads ---------------------------------------- */
+
+enum handover_kind { HANDOVER_ADDED, HANDOVER_GONE, HANDOVER_RELEASED };
+
+struct handover {
+    struct cds_wfcq_node node;
+    struct client *client;
+    enum handover_kind kind;
+    /* Release-stored before the enqueue, acquire-loaded after the dequeue: what
+     * the giver wrote is visible to the taker. liburcu's own barriers promise
+     * that already; ThreadSanitizer knows only this one. */
+    _Atomic uint32_t handed;
+};
+
+/* One giver, one taker. The taker polls `fd`. */
+struct mailbox {
+    struct __cds_wfcq_head head;
+    struct cds_wfcq_tail tail;
+    int fd; /* eventfd */
+};
+
+int mailbox_open(struct mailbox *m); /* 0 or -errno */
+void mailbox_close(struct mailbox *m);
+void mailbox_put(struct mailbox *m, struct handover *h);
+void mailbox_ring(struct mailbox *m); /* makes `fd` readable */
+/* Makes `fd` unreadable; to be called before taking. */
+void mailbox_silence(struct mailbox *m);
+struct handover *mailbox_take(struct mailbox *m); /* NULL: empty */
+
+/* --- client ------------------------------------------------------------------- */
+
+/* Membership of one of the server's lists of clients. */
+struct client_link {
+    struct client *next, *prev;
+    bool in;
+};
+
+enum client_list {
+    LIST_ACTIVE,  /* its submit ring may hold something and is not armed */
+    LIST_DIRTY,   /* events were put since the last flush */
+    LIST_COUNT
+};
+
+enum client_state {
+    CLIENT_LIVE,
+    CLIENT_CLOSING, /* shut down by us, `gone` not here yet */
+    CLIENT_GONE     /* its process let go of the socket */
+};
+
+enum watch_kind { WATCH_LISTEN, WATCH_MAILBOX, WATCH_PENDING, WATCH_CLIENT };
+
+struct client {
+    enum watch_kind watch; /* first: what the admission thread's epoll names */
+
+    /* Constant from `added` to `released`. */
+    uint32_t slot; /* its number, below client_max */
+    int socket;    /* wakes the client's event side; its end is the client's */
+    int doorbell;  /* eventfd: the client wakes us */
+    int reply_fd;  /* eventfd: we wake the client's requests */
+    pid_t pid;     /* for the log */
+    uid_t uid;
+    struct segment segment;
+    uint8_t *overflow_data;
+    uint32_t overflow_size; /* bytes, 0: none */
+
+    struct handover added, gone, released;
+
+    /* Protocol thread's. */
+    enum client_state state;
+    struct ring_consumer submit;
+    struct ring_producer reply, event;
+    struct ring_shared *overflow_words;
+    struct ring_producer overflow_in; /* events that found no room */
+    struct ring_consumer overflow_out;
+    bool overflowing;       /* the overflow queue is not empty */
+    bool counted;           /* the caller knows that its head waits for a visit */
+    uint32_t idle_visits;   /* visits in a row that found nothing */
+    uint64_t drain_end;     /* not LIVE: take what is before this position */
+    struct client_link links[LIST_COUNT];
+};
+
+struct list {
+    struct client *first, *last;
+    uint32_t count;
+};
+
+void list_append(struct list *l, enum client_list which, struct client *c);
+void list_remove(struct list *l, enum client_list which, struct client *c);
+
+/* Admission thread. Makes sockets' other half: segment, doorbells, overflow.
+ * *segment_fd is for the welcome; the caller closes it. NULL with -errno in
+ * *error. Takes `socket` over if it succeeds. */
+struct client *client_new(const struct server_config *config, int socket,
+                          uint32_t slot, int *segment_fd, int *error);
+void client_free(struct client *c);
+
+/* --- server ------------------------------------------------------------------- */
+
+struct admission;
+
+struct server {
+    struct server_config config;
+    struct evs *evs;
+    struct client **clients; /* by slot */
+    struct list lists[LIST_COUNT];
+    struct client *partial; /* whose message is half sent */
+    struct mailbox inbox;   /* from the admission thread */
+    struct admission *admission;
+    int epoll_fd;
+    struct server_stats stats;
+    struct log_limit log_corrupt, log_overflow, log_too_big;
+};
+
+/* Clients' side of the protocol thread (client.c). */
+void client_activate(struct server *s, struct client *c);
+void client_deactivate(struct server *s, struct client *c);
+
+/* Puts an event of two parts in the client's event ring, behind it in the
+ * overflow, or disconnects the client. Nothing if it is not LIVE. */
+void client_put_event(struct server *s, struct client *c, uint32_t type,
+                      struct bytes head, struct bytes body);
+void client_put_configuration(struct server *s, struct client *c,
+                              const struct totem_configuration *conf);
+
+/* Moves overflow into the ring as far as there is room now. */
+void client_drain_overflow(struct server *s, struct client *c);
+
+/* Lets the client see what was put; wakes it if it sleeps. */
+void client_publish_events(struct server *s, struct client *c);
+
+/* Answers a request, and wakes who waits for it. */
+void client_reply(struct server *s, struct client *c, uint32_t type,
+                  struct bytes answer);
+void client_ring_reply(struct client *c);
+
+/* The client broke the rules of its rings: nothing more is taken from it. */
+void client_drop_corrupt(struct server *s, struct client *c,
+                         const char *what);
+void client_drop_overflow(struct server *s, struct client *c);
+
+/* The admission thread says that the client's socket has ended. */
+void client_gone(struct server *s, struct client *c);
+
+/* Hands the client back if nothing more is to be done for it. True: done so,
+ * it must not be touched. */
+bool client_settle(struct server *s, struct client *c);
+
+/* --- requests and multicasts (take.c) ------------------------------------------ */
+
+enum head { HEAD_EMPTY, HEAD_REQUEST, HEAD_WAITS, HEAD_MCAST, HEAD_CORRUPT };
+
+/* What stands at the head of the client's submit ring; its body in *body.
+ * HEAD_WAITS: a request that cannot be answered yet. */
+enum head client_head(struct server *s, struct client *c,
+                      const uint8_t **body);
+
+/* Answers the requests at the head of the ring, `max` of them at most, and
+ * says what stands there then. */
+enum head client_answer(struct server *s, struct client *c, uint32_t max);
+
+/* CLOCK_MONOTONIC, ns; for limits of logging. */
+uint64_t server_now_ns(void);
+
+#endif

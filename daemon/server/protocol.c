@@ -1,0 +1,479 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The loop of the protocol thread. It sleeps only in loop_wait(); everything
+ * else it calls neither waits, nor allocates in steady state, nor logs to a
+ * sink. */
+#include "daemon/server/protocol.h"
+
+#include "daemon/base/check.h"
+#include "daemon/base/log.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+enum {
+    DATAGRAM_SIZE_MAX = 65536,
+    /* Reads of the data socket between two looks at the token's. */
+    DATA_ROUNDS_MAX = 64,
+    LEAVE_COUNT = 3,
+};
+
+/* Peers answer the hello within a round trip; the first join follows it. */
+static const uint64_t hello_ns = 20000000;
+
+struct protocol {
+    struct protocol_parts p;
+    uint64_t now_ns, wake_ns, start_ns, downcheck_ns;
+    uint64_t longest_gap_ns; /* between two rounds, waiting not counted */
+    bool leaving, interface_up;
+    struct log_limit digest_limit, version_limit;
+    uint64_t ring_seq_noted;
+    uint8_t plain[DATAGRAM_SIZE_MAX];
+};
+
+static void step(struct protocol *p, struct totem_in in);
+
+/* --- outputs ---------------------------------------------------------------- */
+
+static void send_one(struct protocol *p, const struct totem_out *out,
+                     const struct totem_send *send)
+{
+    struct net *net = p->p.net;
+    uint8_t *room = net_claim(net, send->packet.n + SEAL_OVERHEAD);
+    size_t n = seal_packet(p->p.seal, send->packet, room);
+    switch (send->to) {
+    case TOTEM_TO_NODE:
+        /* The next member goes to work while the rest is sealed here. */
+        net_commit_node(net, n, send->node_id);
+        net_flush(net);
+        break;
+    case TOTEM_TO_RING:
+        net_commit_ring(net, n, out->ring, out->ring_count);
+        break;
+    case TOTEM_TO_ALL:
+        net_commit_all(net, n);
+        break;
+    }
+}
+
+static void send_all(struct protocol *p, const struct totem_out *out)
+{
+    for (uint32_t i = 0; i < out->send_count; i++)
+        send_one(p, out, &out->sends[i]);
+    if (out->send_count > 0)
+        net_flush(p->p.net);
+}
+
+static void address_text(const struct protocol *p, uint32_t node_id, char *text,
+                         size_t size)
+{
+    struct sockaddr_in a;
+    char ip[INET_ADDRSTRLEN] = "address unknown";
+    struct in_addr local = net_local_address(p->p.net);
+    if (node_id == p->p.config->totem.nodeid)
+        inet_ntop(AF_INET, &local, ip, sizeof ip);
+    else if (net_peer_address(p->p.net, node_id, &a))
+        inet_ntop(AF_INET, &a.sin_addr, ip, sizeof ip);
+    snprintf(text, size, "%s (node %u)", ip, node_id);
+}
+
+static void log_nodes(const struct protocol *p, const char *what,
+                      const uint32_t *ids, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        char text[64];
+        address_text(p, ids[i], text, sizeof text);
+        log_write(LOG_LEVEL_NOTICE, "TOTEM", "  %s: %s", what, text);
+    }
+}
+
+static void log_configuration(const struct protocol *p,
+                              const struct totem_configuration *c)
+{
+    log_write(LOG_LEVEL_NOTICE, "TOTEM",
+              "%s configuration, ring %llu of node %u: %u members",
+              c->transitional ? "transitional" : "regular",
+              (unsigned long long)c->ring_id.seq, c->ring_id.rep,
+              c->member_count);
+    log_nodes(p, "member", c->members, c->member_count);
+    log_nodes(p, "left", c->left, c->left_count);
+    log_nodes(p, "joined", c->joined, c->joined_count);
+}
+
+static void event_one(struct protocol *p, const struct totem_event *event)
+{
+    struct group_event g;
+    if (event->kind == TOTEM_EVENT_STATE)
+        log_write(LOG_LEVEL_DEBUG, "TOTEM", "%s -> %s: %s",
+                  totem_state_name(event->state.from),
+                  totem_state_name(event->state.to), event->state.reason);
+    if (event->kind == TOTEM_EVENT_CONFIGURATION)
+        log_configuration(p, event->configuration);
+    group_receive(p->p.group, event);
+    while (group_next(p->p.group, &g))
+        server_deliver(p->p.server, &g);
+}
+
+static void ring_seq_note(struct protocol *p)
+{
+    uint64_t seq = totem_ring_seq(p->p.totem);
+    if (seq == p->ring_seq_noted)
+        return;
+    ringstate_note(p->p.ringstate, seq);
+    p->ring_seq_noted = seq;
+}
+
+static void step(struct protocol *p, struct totem_in in)
+{
+    struct totem_out out;
+    in.now_ns = p->now_ns;
+    for (;;) {
+        totem_step(p->p.totem, &in, &out);
+        send_all(p, &out);
+        for (uint32_t i = 0; i < out.event_count; i++)
+            event_one(p, &out.events[i]);
+        if (!out.visit)
+            break;
+        server_take(p->p.server, p->p.group, p->p.totem);
+        in = (struct totem_in){.now_ns = p->now_ns,
+                               .kind = TOTEM_IN_VISIT_END,
+                               .backlog_packets =
+                                   server_backlog(p->p.server)};
+    }
+    p->wake_ns = out.wake_ns;
+    ring_seq_note(p);
+}
+
+/* --- packets ---------------------------------------------------------------- */
+
+static void log_digest(struct protocol *p, const struct net_datagram *d)
+{
+    uint32_t suppressed;
+    char ip[INET_ADDRSTRLEN];
+    if (!log_limit_pass(&p->digest_limit, p->now_ns, 1, &suppressed))
+        return;
+    inet_ntop(AF_INET, &d->source.sin_addr, ip, sizeof ip);
+    log_write(LOG_LEVEL_ERROR, "CRYPTO",
+              "invalid digest from %s: its key is not ours; install the same "
+              "authkey on every node (%u more not logged)",
+              ip, suppressed);
+}
+
+static void log_version(struct protocol *p, const struct net_datagram *d)
+{
+    uint32_t suppressed;
+    char ip[INET_ADDRSTRLEN];
+    if (!log_limit_pass(&p->version_limit, p->now_ns, 1, &suppressed))
+        return;
+    inet_ntop(AF_INET, &d->source.sin_addr, ip, sizeof ip);
+    log_write(LOG_LEVEL_ERROR, "CRYPTO",
+              "packet of another protocol version from %s: run the same "
+              "release on every node (%u more not logged)",
+              ip, suppressed);
+}
+
+static void reply(struct protocol *p, const struct net_datagram *d,
+                  const struct seal_opened *opened)
+{
+    if (opened->reply_size == 0)
+        return;
+    uint8_t *room = net_claim(p->p.net, opened->reply_size);
+    memcpy(room, opened->reply, opened->reply_size);
+    net_commit_address(p->p.net, opened->reply_size, &d->source);
+    net_flush(p->p.net);
+}
+
+static void datagram(struct protocol *p, const struct net_datagram *d)
+{
+    struct seal_opened opened;
+    if (d->data.n > sizeof p->plain)
+        return;
+    enum seal_result result =
+        seal_open(p->p.seal, d->data, p->now_ns, p->plain, &opened);
+    switch (result) {
+    case SEAL_OK:
+        if (p->start_ns == 0)
+            step(p, (struct totem_in){
+                        .kind = TOTEM_IN_PACKET,
+                        .packet = {p->plain, opened.plain_size}});
+        break;
+    case SEAL_VERIFIED:
+        net_peer_learn(p->p.net, opened.node_id, &d->source);
+        reply(p, d, &opened);
+        break;
+    case SEAL_HANDSHAKE:
+    case SEAL_UNVERIFIED:
+        reply(p, d, &opened);
+        break;
+    case SEAL_OTHER_KEY:
+    case SEAL_BAD_DIGEST:
+        log_digest(p, d);
+        break;
+    case SEAL_VERSION:
+        log_version(p, d);
+        break;
+    case SEAL_FOREIGN:
+    case SEAL_REPLAY:
+    case SEAL_OWN:
+    case SEAL_RESULT_COUNT:
+        break;
+    }
+}
+
+static uint32_t receive(struct protocol *p, enum net_channel channel)
+{
+    struct net_datagram d;
+    uint32_t count = net_receive(p->p.net, channel);
+    while (net_next(p->p.net, &d))
+        datagram(p, &d);
+    return count;
+}
+
+/* What was sent before the token is here before it is taken, as far as the
+ * kernel has it: then the aru it gets from here is true. */
+static void receive_all(struct protocol *p)
+{
+    uint32_t tokens;
+    do {
+        for (int i = 0; i < DATA_ROUNDS_MAX; i++)
+            if (receive(p, NET_DATA) == 0)
+                break;
+        tokens = receive(p, NET_TOKEN);
+    } while (tokens > 0);
+}
+
+static void unreachable(struct protocol *p)
+{
+    uint32_t node_id;
+    while ((node_id = net_unreachable_next(p->p.net)) != 0)
+        if (p->start_ns == 0)
+            step(p, (struct totem_in){.kind = TOTEM_IN_UNREACHABLE,
+                                      .node_id = node_id});
+}
+
+/* --- signals and statistics ------------------------------------------------- */
+
+static void log_statistics(const struct protocol *p)
+{
+    const struct totem_stats *t = totem_stats_get(p->p.totem);
+    const struct net_stats *n = net_stats_get(p->p.net);
+    const struct server_stats *s = server_stats_get(p->p.server);
+    const uint64_t *c = seal_counts(p->p.seal);
+    log_write(LOG_LEVEL_INFO, "TOTEM",
+              "packets: %llu sent, %llu received, %llu sent again, %llu asked "
+              "for; tokens: %llu received, %llu sent again, %llu lost; %llu "
+              "gathers, %llu rings",
+              (unsigned long long)t->packets_sent,
+              (unsigned long long)t->packets_received,
+              (unsigned long long)t->retransmits_sent,
+              (unsigned long long)t->retransmits_asked,
+              (unsigned long long)t->tokens_received,
+              (unsigned long long)t->token_retransmits,
+              (unsigned long long)t->token_losses,
+              (unsigned long long)t->gathers,
+              (unsigned long long)t->rings_formed);
+    log_write(LOG_LEVEL_INFO, "NET",
+              "datagrams: %llu sent in %llu calls, %llu received in %llu "
+              "calls, %llu lost in receive buffers, %llu send errors; longest "
+              "round %llu us",
+              (unsigned long long)n->sent_datagrams,
+              (unsigned long long)n->send_calls,
+              (unsigned long long)n->received_datagrams,
+              (unsigned long long)n->receive_calls,
+              (unsigned long long)n->kernel_drops,
+              (unsigned long long)n->send_errors,
+              (unsigned long long)(p->longest_gap_ns / 1000));
+    for (int i = 0; i < SEAL_RESULT_COUNT; i++)
+        if (c[i] > 0)
+            log_write(LOG_LEVEL_INFO, "CRYPTO", "%s: %llu",
+                      seal_result_name((enum seal_result)i),
+                      (unsigned long long)c[i]);
+    log_write(LOG_LEVEL_INFO, "IPC",
+              "clients: %llu now, %llu in all, %llu refused, %llu corrupt, "
+              "%llu too slow; messages: %llu submitted, %llu delivered; %llu "
+              "doorbells, %llu wake-ups",
+              (unsigned long long)s->clients_now,
+              (unsigned long long)s->clients_total,
+              (unsigned long long)s->refused, (unsigned long long)s->corrupt,
+              (unsigned long long)s->overflowed,
+              (unsigned long long)s->submitted,
+              (unsigned long long)s->delivered,
+              (unsigned long long)s->doorbells,
+              (unsigned long long)s->wakes);
+}
+
+static void signals(struct protocol *p)
+{
+    struct signalfd_siginfo info;
+    while (read(p->p.signal_fd, &info, sizeof info) == sizeof info) {
+        if (info.ssi_signo == SIGUSR1)
+            log_statistics(p);
+        else
+            p->leaving = true;
+    }
+}
+
+/* The others form their ring without this node at once. Repeated, since a lost
+ * announcement would cost them a token timeout. */
+static void leave(struct protocol *p)
+{
+    log_write(LOG_LEVEL_NOTICE, "MAIN", "leaving the cluster");
+    for (int i = 0; i < LEAVE_COUNT; i++)
+        step(p, (struct totem_in){.kind = TOTEM_IN_LEAVE});
+    log_statistics(p);
+}
+
+/* --- time ------------------------------------------------------------------- */
+
+/* A process that was stopped, or moved to another host, finds its sockets full
+ * of a past that must not be taken for news. */
+static void pause_notice(struct protocol *p, uint64_t now_ns)
+{
+    uint64_t late = now_ns > p->wake_ns ? now_ns - p->wake_ns : 0;
+    if (late <= p->p.config->timeout.token_ns || p->start_ns != 0)
+        return;
+    uint32_t thrown = net_discard(p->p.net);
+    log_write(LOG_LEVEL_WARNING, "MAIN",
+              "this process was stopped for %llu ms; threw away %u old packets",
+              (unsigned long long)(late / 1000000), thrown);
+}
+
+static void interface_check(struct protocol *p)
+{
+    bool up = net_interface_up(p->p.net);
+    if (up != p->interface_up)
+        log_write(up ? LOG_LEVEL_NOTICE : LOG_LEVEL_ERROR, "NET",
+                  up ? "interface %s is up again"
+                     : "interface %s is down or lost its address; waiting for "
+                       "it",
+                  net_interface(p->p.net));
+    p->interface_up = up;
+    p->downcheck_ns = p->now_ns + p->p.config->timeout.downcheck_ns;
+}
+
+static void start(struct protocol *p)
+{
+    p->start_ns = 0;
+    step(p, (struct totem_in){.kind = TOTEM_IN_START});
+}
+
+static void timers(struct protocol *p)
+{
+    if (p->start_ns != 0 && p->now_ns >= p->start_ns)
+        start(p);
+    if (p->start_ns == 0 && p->now_ns >= p->wake_ns)
+        step(p, (struct totem_in){.kind = TOTEM_IN_TIMEOUT});
+    if (p->now_ns >= p->downcheck_ns)
+        interface_check(p);
+}
+
+/* When this thread may sleep until: not at all if a client has something that
+ * the ring waits for. While the token goes round no client need ring. */
+static uint64_t sleep_until(struct protocol *p)
+{
+    uint64_t wake = p->start_ns != 0 ? p->start_ns : p->wake_ns;
+    bool circulating = totem_state_get(p->p.totem) == TOTEM_OPERATIONAL &&
+                       !totem_wants_submit(p->p.totem);
+    if (!circulating && !server_arm(p->p.server)) {
+        server_poll(p->p.server);
+        if (totem_wants_submit(p->p.totem))
+            return 0;
+    }
+    return wake < p->downcheck_ns ? wake : p->downcheck_ns;
+}
+
+/* --- the loop ---------------------------------------------------------------- */
+
+enum source { SOURCE_SERVER = 1, SOURCE_TOKEN, SOURCE_DATA, SOURCE_SIGNAL };
+
+static int sources_add(struct protocol *p)
+{
+    const struct {
+        int fd;
+        enum source source;
+    } sources[] = {{server_fd(p->p.server), SOURCE_SERVER},
+                   {net_fd(p->p.net, NET_TOKEN), SOURCE_TOKEN},
+                   {net_fd(p->p.net, NET_DATA), SOURCE_DATA},
+                   {p->p.signal_fd, SOURCE_SIGNAL}};
+    for (size_t i = 0; i < sizeof sources / sizeof *sources; i++) {
+        int rc = loop_add(p->p.loop, sources[i].fd, EPOLLIN,
+                          (void *)(uintptr_t)sources[i].source);
+        if (rc != 0)
+            return rc;
+    }
+    return 0;
+}
+
+static void round_once(struct protocol *p)
+{
+    struct loop_event e;
+    bool net = false, server = false;
+    loop_wait(p->p.loop, sleep_until(p));
+    uint64_t now = loop_now_ns();
+    pause_notice(p, now);
+    p->now_ns = now;
+    while (loop_next(p->p.loop, &e)) {
+        switch ((enum source)(uintptr_t)e.context) {
+        case SOURCE_SERVER:
+            server = true;
+            break;
+        case SOURCE_TOKEN:
+        case SOURCE_DATA:
+            net = true;
+            break;
+        case SOURCE_SIGNAL:
+            signals(p);
+            break;
+        }
+    }
+    timers(p);
+    if (net) {
+        receive_all(p);
+        unreachable(p);
+    }
+    if (server)
+        server_poll(p->p.server);
+    if (totem_wants_submit(p->p.totem) && server_backlog(p->p.server) > 0)
+        step(p, (struct totem_in){.kind = TOTEM_IN_SUBMIT});
+    server_flush(p->p.server);
+    uint64_t spent = loop_now_ns() - now;
+    if (spent > p->longest_gap_ns)
+        p->longest_gap_ns = spent;
+}
+
+static void hello(struct protocol *p)
+{
+    uint8_t packet[SEAL_HANDSHAKE_SIZE_MAX];
+    size_t n = seal_hello(p->p.seal, packet);
+    memcpy(net_claim(p->p.net, n), packet, n);
+    net_commit_all(p->p.net, n);
+    net_flush(p->p.net);
+}
+
+int protocol_run(const struct protocol_parts *parts)
+{
+    struct protocol *p = calloc(1, sizeof *p);
+    if (p == NULL)
+        return -ENOMEM;
+    p->p = *parts;
+    p->interface_up = true;
+    p->now_ns = loop_now_ns();
+    p->wake_ns = UINT64_MAX;
+    p->start_ns = p->now_ns + hello_ns;
+    p->downcheck_ns = p->now_ns + p->p.config->timeout.downcheck_ns;
+    int rc = sources_add(p);
+    if (rc == 0) {
+        hello(p);
+        while (!p->leaving)
+            round_once(p);
+        if (p->start_ns == 0)
+            leave(p);
+    }
+    free(p);
+    return rc;
+}

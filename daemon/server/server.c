@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "daemon/server/server.h"
+
+#include "daemon/base/check.h"
+#include "daemon/server/admission.h"
+#include "daemon/server/internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    SUBSCRIPTIONS_PER_CLIENT = 64, /* on average; one may have 255 */
+    REQUESTS_PER_RING = 64         /* answered when a client rings */
+};
+
+uint64_t server_now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* --- opening and closing ----------------------------------------------------------- */
+
+/* 0, or -EINVAL with what is wrong. */
+static int check_config(const struct server_config *c, char *error, size_t size)
+{
+    const uint64_t record = sizeof(struct ring_record) +
+                            sizeof(struct ipc_evs_mcast) +
+                            IPC_EVS_HEADER_SIZE_MAX;
+
+    if (c->client_max == 0 || c->packet_size == 0)
+        snprintf(error, size, "client_max and packet_size must not be 0");
+    else if (!segment_ring_size_ok(c->submit_ring_bytes) ||
+             !segment_ring_size_ok(c->event_ring_bytes))
+        snprintf(error, size, "a client's rings must be powers of two of at "
+                              "least %d bytes",
+                 SEGMENT_RING_SIZE_MIN);
+    else if (c->overflow_bytes != 0 &&
+             !segment_ring_size_ok(c->overflow_bytes))
+        snprintf(error, size, "a client's overflow must be 0 or a power of "
+                              "two of at least %d bytes",
+                 SEGMENT_RING_SIZE_MIN);
+    else if (c->message_size_max + record > c->submit_ring_bytes ||
+             c->message_size_max + record > c->event_ring_bytes)
+        snprintf(error, size,
+                 "a message of %u bytes and its header (%llu) do not fit in "
+                 "a client's rings of %u and %u bytes",
+                 c->message_size_max, (unsigned long long)record,
+                 c->submit_ring_bytes, c->event_ring_bytes);
+    else
+        return 0;
+    return -EINVAL;
+}
+
+static int open_service(struct server *s)
+{
+    struct evs_config config = {
+        .client_max = s->config.client_max,
+        .subscription_max =
+            s->config.client_max * SUBSCRIPTIONS_PER_CLIENT + IPC_GROUPS_MAX};
+
+    if (getrandom(&config.hash_seed, sizeof config.hash_seed, 0) !=
+        (ssize_t)sizeof config.hash_seed)
+        return -EIO;
+    s->evs = evs_new(&config);
+    s->clients = calloc(s->config.client_max, sizeof *s->clients);
+    return s->evs == NULL || s->clients == NULL ? -ENOMEM : 0;
+}
+
+static int open_polling(struct server *s)
+{
+    struct epoll_event ev = {.events = EPOLLIN, .data.ptr = NULL};
+    int rc = mailbox_open(&s->inbox);
+
+    if (rc != 0)
+        return rc;
+    s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (s->epoll_fd < 0 ||
+        epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, s->inbox.fd, &ev) != 0)
+        return -errno;
+    return 0;
+}
+
+int server_open(struct server **out, const struct server_config *config,
+                char *error, size_t error_size)
+{
+    struct server *s;
+    int rc = check_config(config, error, error_size);
+
+    if (rc != 0)
+        return rc;
+    s = calloc(1, sizeof *s);
+    if (s == NULL) {
+        snprintf(error, error_size, "no memory for the server");
+        return -ENOMEM;
+    }
+    s->config = *config;
+    s->epoll_fd = s->inbox.fd = -1;
+    rc = open_service(s);
+    if (rc == 0)
+        rc = open_polling(s);
+    if (rc != 0) {
+        snprintf(error, error_size, "cannot prepare for clients: %s",
+                 strerror(-rc));
+        goto err;
+    }
+    rc = admission_open(&s->admission, config, &s->inbox, error, error_size);
+    if (rc != 0)
+        goto err;
+    *out = s;
+    return 0;
+
+err:
+    server_close(s);
+    return rc;
+}
+
+void server_close(struct server *s)
+{
+    if (s == NULL)
+        return;
+    admission_close(s->admission); /* and every client with it */
+    mailbox_close(&s->inbox);
+    if (s->epoll_fd >= 0)
+        close(s->epoll_fd);
+    free(s->clients);
+    evs_free(s->evs);
+    free(s);
+}
+
+int server_fd(const struct server *s)
+{
+    return s->epoll_fd;
+}
+
+/* --- polling ----------------------------------------------------------------------- */
+
+static void client_added(struct server *s, struct client *c)
+{
+    const struct totem_configuration *conf = evs_configuration_get(s->evs);
+    /* Edge-triggered and never read: each ring is told once, and the doorbell
+     * costs the protocol thread no system call of its own. */
+    struct epoll_event ev = {.events = EPOLLIN | EPOLLET, .data.ptr = c};
+
+    CHECK(s->clients[c->slot] == NULL);
+    s->clients[c->slot] = c;
+    s->stats.clients_now++;
+    s->stats.clients_total++;
+    if (epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, c->doorbell, &ev) != 0) {
+        client_drop_corrupt(s, c, "its doorbell cannot be watched");
+        return;
+    }
+    /* Active: its ring is not armed, and may hold something already. */
+    client_activate(s, c);
+    if (conf != NULL) {
+        client_put_configuration(s, c, conf);
+        client_publish_events(s, c);
+    }
+}
+
+static void take_inbox(struct server *s)
+{
+    struct handover *h;
+
+    mailbox_silence(&s->inbox);
+    while ((h = mailbox_take(&s->inbox)) != NULL)
+        if (h->kind == HANDOVER_ADDED)
+            client_added(s, h->client);
+        else
+            client_gone(s, h->client);
+}
+
+/* A client rings for one of two reasons: it has submitted something while its
+ * ring was armed, or it has made room in its event ring. */
+static void doorbell(struct server *s, struct client *c)
+{
+    s->stats.doorbells++;
+    client_activate(s, c);
+    client_answer(s, c, REQUESTS_PER_RING);
+    client_drain_overflow(s, c);
+}
+
+void server_poll(struct server *s)
+{
+    struct epoll_event events[64];
+    bool mail = false;
+    int n = epoll_wait(s->epoll_fd, events, 64, 0);
+
+    for (int i = 0; i < n; i++) {
+        if (events[i].data.ptr == NULL)
+            mail = true; /* last: it may take clients away */
+        else
+            doorbell(s, events[i].data.ptr);
+    }
+    if (mail)
+        take_inbox(s);
+    server_flush(s);
+}
+
+bool server_arm(struct server *s)
+{
+    struct client *c, *next;
+    bool quiet = true;
+
+    for (c = s->lists[LIST_ACTIVE].first; c != NULL; c = next) {
+        next = c->links[LIST_ACTIVE].next;
+        switch (client_answer(s, c, REQUESTS_PER_RING)) {
+        case HEAD_REQUEST:
+            quiet = false; /* more than a few; they come first */
+            continue;
+        case HEAD_MCAST:
+        case HEAD_WAITS:
+            /* Nothing behind it can be served before a visit, so it need not
+             * ring. The first time it is seen is news. */
+            quiet &= c->counted;
+            c->counted = true;
+            continue;
+        case HEAD_CORRUPT:
+            continue;
+        case HEAD_EMPTY:
+            break;
+        }
+        if (c->state != CLIENT_LIVE) {
+            client_settle(s, c);
+        } else if (ring_arm(&c->submit)) {
+            client_deactivate(s, c);
+        } else {
+            ring_disarm(&c->submit);
+            quiet = false;
+        }
+    }
+    return quiet;
+}
+
+uint32_t server_backlog(const struct server *s)
+{
+    uint64_t bytes = 0;
+
+    for (struct client *c = s->lists[LIST_ACTIVE].first; c != NULL;
+         c = c->links[LIST_ACTIVE].next)
+        bytes += ring_pending(&c->submit);
+    bytes = (bytes + s->config.packet_size - 1) / s->config.packet_size;
+    return bytes < UINT32_MAX ? (uint32_t)bytes : UINT32_MAX;
+}
+
+/* --- deliveries ---------------------------------------------------------------------- */
+
+static void deliver_message(struct server *s, const struct group_event *event)
+{
+    struct evs_message m;
+    struct ipc_evs_message head = {.node_id = event->message.sender};
+
+    if (event->message.service != GROUP_SERVICE_EVS)
+        return;
+    if (!evs_message_read(s->evs, event->message.data, &m) ||
+        m.payload.n > s->config.message_size_max) {
+        s->stats.malformed++;
+        return;
+    }
+    for (uint32_t i = 0; i < m.client_count; i++) {
+        struct client *c = s->clients[m.clients[i]];
+        CHECK(c != NULL);
+        client_put_event(s, c, IPC_EVENT_EVS_MESSAGE,
+                         (struct bytes){(const uint8_t *)&head, sizeof head},
+                         m.payload);
+        s->stats.delivered++;
+    }
+}
+
+void server_deliver(struct server *s, const struct group_event *event)
+{
+    if (event->kind == GROUP_EVENT_MESSAGE) {
+        deliver_message(s, event);
+        return;
+    }
+    evs_configuration_set(s->evs, event->configuration);
+    for (uint32_t i = 0; i < s->config.client_max; i++)
+        if (s->clients[i] != NULL)
+            client_put_configuration(s, s->clients[i], event->configuration);
+}
+
+void server_flush(struct server *s)
+{
+    struct list *dirty = &s->lists[LIST_DIRTY];
+
+    while (dirty->first != NULL) {
+        struct client *c = dirty->first;
+        if (c->state == CLIENT_LIVE) {
+            client_drain_overflow(s, c);
+            client_publish_events(s, c);
+        }
+        list_remove(dirty, LIST_DIRTY, c);
+    }
+}
+
+const struct server_stats *server_stats_get(const struct server *s)
+{
+    /* The only count that another thread keeps. */
+    struct server *mine = (struct server *)(uintptr_t)s;
+    mine->stats.refused = admission_refused(s->admission);
+    return &s->stats;
+}

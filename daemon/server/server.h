@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* server.h - the daemon's clients: admission, rings, requests, deliveries.
+ *
+ * The admission thread (its own, started by server_open) accepts connections,
+ * reads credentials, makes the segment and notices hang-ups; it hands clients
+ * over and takes them back through a queue. Everything below but server_open
+ * and server_close belongs to the protocol thread.
+ *
+ * A client's submit ring is its send queue. Requests that need no order (join,
+ * leave, membership) are answered as soon as they are at the head of the ring;
+ * multicasts wait there for the token's visit. */
+#ifndef DAEMON_SERVER_SERVER_H
+#define DAEMON_SERVER_SERVER_H
+
+#include "daemon/group/group.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct server_config {
+    uint32_t node_id;
+    const char *run_dir;       /* made if missing; the socket is in it */
+    bool group_known;          /* is there a group ais? */
+    gid_t group;               /* its members may connect; uid 0 always may */
+    uint32_t client_max;
+    uint32_t submit_ring_bytes, event_ring_bytes; /* powers of two */
+    uint32_t overflow_bytes;   /* per client, beyond the event ring */
+    uint32_t message_size_max; /* a client's message, bytes */
+    uint32_t packet_size;      /* payload of a packet: for server_backlog() */
+};
+
+struct server;
+
+/* 0 or -errno with a sentence in `error`. A socket left by a dead daemon is
+ * replaced, that of a living one is -EADDRINUSE. */
+int server_open(struct server **out, const struct server_config *config,
+                char *error, size_t error_size);
+
+/* Disconnects every client (each sees the end at once), ends the thread. */
+void server_close(struct server *s);
+
+/* To be polled for reading; then server_poll(). Doorbells of clients, and the
+ * admission thread's messages. */
+int server_fd(const struct server *s);
+
+/* Takes new and gone clients, answers requests that stand at the heads of the
+ * rings of clients that rang. */
+void server_poll(struct server *s);
+
+/* A visit is open in `t`: moves multicasts from the rings into packets, round
+ * robin over the clients (a bounded number of bytes each in turn), until the
+ * visit is full or the rings are empty; answers requests on the way; ends with
+ * group_flush(). */
+void server_take(struct server *s, struct group *g, struct totem *t);
+
+/* Packets' worth of multicasts waiting in the rings, estimated. */
+uint32_t server_backlog(const struct server *s);
+
+/* Hands a message or configuration to the clients it concerns. */
+void server_deliver(struct server *s, const struct group_event *event);
+
+/* Wakes the clients that sleep and got something since the last call: one
+ * wake-up per client, however many messages. */
+void server_flush(struct server *s);
+
+/* Before the protocol thread sleeps in a state in which a client's submission
+ * must wake it: asks every active client to ring. False: something has come
+ * meanwhile, do not sleep. */
+bool server_arm(struct server *s);
+
+struct server_stats {
+    uint64_t clients_now, clients_total, refused, corrupt, overflowed;
+    uint64_t submitted, delivered, doorbells, wakes;
+    uint64_t malformed; /* messages that made no sense; dropped */
+};
+const struct server_stats *server_stats_get(const struct server *s);
+
+#endif

@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* take.c - what clients submit: requests answered at once, multicasts moved
+ * into the packets of a visit. */
+#include "daemon/server/internal.h"
+
+#include "daemon/base/check.h"
+
+enum {
+    TURN_BYTES = 65536,      /* a client may send before the next one's turn */
+    IDLE_VISITS = 64,        /* empty so often: it rings before it is looked at */
+    REQUESTS_PER_VISIT = 256 /* of all clients; the rest at the next one */
+};
+
+/* --- the head of a ring --------------------------------------------------------- */
+
+static bool mcast_ok(const struct server *s, const struct ring_record *record,
+                     const struct ipc_evs_mcast *m)
+{
+    uint64_t rest = record->size - sizeof *m;
+
+    return m->guarantee <= 3 && m->groups_size >= 1 &&
+           m->groups_size <= IPC_EVS_HEADER_SIZE_MAX &&
+           m->groups_size <= rest &&
+           rest - m->groups_size <= s->config.message_size_max;
+}
+
+/* True for a record a library can have written. Looks at private copies. The
+ * groups of a multicast are not looked at: the client could change them
+ * afterwards, and every receiver parses them as a stranger's anyway. */
+static bool record_ok(const struct server *s, const struct client *c,
+                      const uint8_t *body)
+{
+    const struct ring_record *record = &c->submit.record;
+    struct ipc_evs_mcast m;
+    struct ipc_evs_groups g;
+
+    switch (record->type) {
+    case IPC_SUBMIT_EVS_MCAST:
+        if (record->size < sizeof m)
+            return false;
+        memcpy(&m, body, sizeof m);
+        return mcast_ok(s, record, &m);
+    case IPC_SUBMIT_EVS_JOIN:
+    case IPC_SUBMIT_EVS_LEAVE:
+        if (record->size < sizeof g)
+            return false;
+        memcpy(&g, body, sizeof g);
+        return g.count <= IPC_GROUPS_PER_CALL_MAX &&
+               record->size ==
+                   sizeof g + (uint64_t)g.count * sizeof(struct evs_key);
+    case IPC_SUBMIT_EVS_MEMBERS:
+        return record->size == 0;
+    default:
+        return false;
+    }
+}
+
+enum head client_head(struct server *s, struct client *c, const uint8_t **body)
+{
+    enum ring_result r;
+
+    if (c->state != CLIENT_LIVE && c->submit.head >= c->drain_end)
+        return HEAD_EMPTY;
+    r = ring_peek(&c->submit, body);
+    if (r == RING_EMPTY)
+        return HEAD_EMPTY;
+    if (r == RING_CORRUPT || !record_ok(s, c, *body)) {
+        client_drop_corrupt(s, c, r == RING_CORRUPT ? "ring" : "record");
+        return HEAD_CORRUPT;
+    }
+    if (c->submit.record.type == IPC_SUBMIT_EVS_MCAST)
+        return HEAD_MCAST;
+    /* Before the first configuration there are no members to tell. */
+    if (c->submit.record.type == IPC_SUBMIT_EVS_MEMBERS &&
+        evs_configuration_get(s->evs) == NULL)
+        return HEAD_WAITS;
+    return HEAD_REQUEST;
+}
+
+static void step_over(struct client *c)
+{
+    ring_advance(&c->submit);
+    c->counted = false;
+}
+
+/* Gives the memory of what was taken back to the client. */
+static void give_back(struct client *c)
+{
+    if (ring_release(&c->submit))
+        client_ring_reply(c); /* it waits for room where it waits for replies */
+}
+
+/* --- requests -------------------------------------------------------------------- */
+
+static void answer_groups(struct server *s, struct client *c, uint32_t type,
+                          const uint8_t *body)
+{
+    struct evs_key keys[IPC_GROUPS_PER_CALL_MAX];
+    struct ipc_reply reply = {.done = 0};
+    /* Not the count in the record: that may have changed since it was checked.
+     * The record's size is a private copy. */
+    uint32_t count =
+        (c->submit.record.size - (uint32_t)sizeof(struct ipc_evs_groups)) /
+        (uint32_t)sizeof *keys;
+
+    memcpy(keys, body + sizeof(struct ipc_evs_groups), count * sizeof *keys);
+    if (type == IPC_SUBMIT_EVS_JOIN) {
+        reply.result = evs_join(s->evs, c->slot, keys, count);
+        reply.done = reply.result == IPC_OK ? count : 0;
+    } else {
+        reply.result = evs_leave(s->evs, c->slot, keys, count, &reply.done);
+    }
+    client_reply(s, c, type,
+                 (struct bytes){(const uint8_t *)&reply, sizeof reply});
+}
+
+static void answer_members(struct server *s, struct client *c)
+{
+    const struct totem_configuration *conf = evs_configuration_get(s->evs);
+    struct ipc_evs_members head = {
+        .reply = {.result = IPC_OK, .done = conf->member_count},
+        .node_id = s->config.node_id};
+    uint8_t answer[sizeof head + IPC_NODES_MAX * sizeof *conf->members];
+    size_t ids = conf->member_count * sizeof *conf->members;
+
+    CHECK(conf->member_count <= IPC_NODES_MAX);
+    memcpy(answer, &head, sizeof head);
+    memcpy(answer + sizeof head, conf->members, ids);
+    client_reply(s, c, IPC_SUBMIT_EVS_MEMBERS,
+                 (struct bytes){answer, sizeof head + ids});
+}
+
+static void answer_one(struct server *s, struct client *c, const uint8_t *body)
+{
+    uint32_t type = c->submit.record.type;
+
+    s->stats.submitted++;
+    if (c->state == CLIENT_LIVE) {
+        if (type == IPC_SUBMIT_EVS_MEMBERS)
+            answer_members(s, c);
+        else
+            answer_groups(s, c, type, body);
+    }
+    step_over(c);
+}
+
+enum head client_answer(struct server *s, struct client *c, uint32_t max)
+{
+    const uint8_t *body;
+    enum head head = client_head(s, c, &body);
+
+    for (uint32_t i = 0; i < max && head == HEAD_REQUEST; i++) {
+        answer_one(s, c, body);
+        head = client_head(s, c, &body);
+    }
+    give_back(c);
+    return head;
+}
+
+/* --- a visit ---------------------------------------------------------------------- */
+
+enum turn {
+    TURN_EMPTY, /* nothing (more) to take from this client now */
+    TURN_MORE,  /* its share is used up, more is there */
+    TURN_FULL   /* the visit is */
+};
+
+/* The body of the record is the message as it goes on the wire, so it is handed
+ * on in place; the only copy is the one into the packet. */
+static enum group_put_result put_mcast(struct server *s, struct client *c,
+                                       const uint8_t *body, struct group *g,
+                                       struct totem *t)
+{
+    struct ipc_evs_mcast head;
+    struct bytes part = {body + sizeof head,
+                         c->submit.record.size - sizeof head};
+    struct group_message m = {.service = GROUP_SERVICE_EVS,
+                              .parts = &part,
+                              .part_count = 1};
+    enum group_put_result result;
+    uint32_t suppressed;
+
+    memcpy(&head, body, sizeof head);
+    m.safe = head.guarantee == 3;
+    result = group_put(g, t, &m);
+    if (result == GROUP_PUT_TOO_BIG &&
+        log_limit_pass(&s->log_too_big, server_now_ns(), 1, &suppressed))
+        log_write(LOG_LEVEL_ERROR, "IPC",
+                  "message of %u bytes does not fit the protocol, dropped "
+                  "(%u more not logged)",
+                  c->submit.record.size, suppressed);
+    return result;
+}
+
+static enum turn take_turn(struct server *s, struct client *c, struct group *g,
+                           struct totem *t, uint32_t *requests)
+{
+    uint64_t end = c->submit.head + TURN_BYTES;
+    const uint8_t *body;
+
+    for (;;) {
+        enum head head = client_head(s, c, &body);
+        if (head == HEAD_MCAST) {
+            if (put_mcast(s, c, body, g, t) == GROUP_PUT_PARTIAL) {
+                s->partial = c;
+                return TURN_FULL;
+            }
+            s->partial = NULL;
+            s->stats.submitted++;
+            step_over(c);
+        } else if (head == HEAD_REQUEST) {
+            if (*requests == 0)
+                return TURN_FULL;
+            --*requests;
+            answer_one(s, c, body);
+        } else {
+            return TURN_EMPTY;
+        }
+        if (c->submit.head >= end)
+            return TURN_MORE;
+    }
+}
+
+/* Ends the client's turn: its memory back, its place in the list. */
+static void end_turn(struct server *s, struct client *c, enum turn turn,
+                     bool had_something)
+{
+    give_back(c);
+    if (client_settle(s, c))
+        return;
+    c->idle_visits = had_something ? 0 : c->idle_visits + 1;
+    if (turn == TURN_FULL)
+        return; /* first at the next visit: its share, or message, goes on */
+    client_deactivate(s, c);
+    if (c->idle_visits > IDLE_VISITS && c->state == CLIENT_LIVE &&
+        !c->submit.corrupt) {
+        if (ring_arm(&c->submit))
+            return; /* it rings when it has something */
+        ring_disarm(&c->submit);
+    }
+    if (c->state == CLIENT_CLOSING && c->submit.corrupt)
+        return; /* only its end is awaited */
+    list_append(&s->lists[LIST_ACTIVE], LIST_ACTIVE, c);
+}
+
+/* The half-sent message goes on first. If its client's ring has turned out to
+ * be corrupt, the message is given up. */
+static void resume_partial(struct server *s, struct group *g)
+{
+    struct client *c = s->partial;
+
+    if (c == NULL)
+        return;
+    if (c->submit.corrupt) {
+        group_abandon(g);
+        s->partial = NULL;
+        client_settle(s, c);
+        return;
+    }
+    client_deactivate(s, c);
+    struct list *active = &s->lists[LIST_ACTIVE];
+    struct client *first = active->first;
+    /* To the front: the list is short of a prepend, so all others follow. */
+    list_append(active, LIST_ACTIVE, c);
+    while (first != NULL && active->first != c) {
+        struct client *other = active->first;
+        list_remove(active, LIST_ACTIVE, other);
+        list_append(active, LIST_ACTIVE, other);
+    }
+}
+
+void server_take(struct server *s, struct group *g, struct totem *t)
+{
+    struct list *active = &s->lists[LIST_ACTIVE];
+    uint32_t requests = REQUESTS_PER_VISIT, empty_in_row = 0;
+    enum turn turn = TURN_EMPTY;
+
+    resume_partial(s, g);
+    while (active->first != NULL && empty_in_row < active->count &&
+           turn != TURN_FULL) {
+        struct client *c = active->first;
+        uint64_t head = c->submit.head;
+        turn = take_turn(s, c, g, t, &requests);
+        bool had_something = turn != TURN_EMPTY || c->submit.head != head;
+        empty_in_row = turn == TURN_EMPTY ? empty_in_row + 1 : 0;
+        end_turn(s, c, turn, had_something);
+    }
+    group_flush(g, t);
+}

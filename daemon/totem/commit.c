@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Commit: the commit token goes twice round the members agreed upon.
+ *
+ * The protocol says: the representative (lowest id) makes a ring identity and
+ * a commit token; in the first rotation each member enters what it has of its
+ * old ring, in the second each learns what all entered and shifts to recovery;
+ * back at the representative for the second time, it becomes the first regular
+ * token. We do the same. A hop number tells duplicates. */
+#include "daemon/totem/internal.h"
+
+#include "daemon/base/check.h"
+
+static void forming_reset(struct totem *t, const struct totem_ring_id *id)
+{
+    struct ring *r = &t->forming;
+    struct store store = r->store;
+    *r = (struct ring){.id = *id, .hash = wire_ring_hash(id), .store = store};
+    for (uint32_t i = 0; i < t->commit.count; i++) {
+        const struct wire_commit_entry *e = &t->commit.entries[i];
+        CHECK(set_add(&r->members, e->node_id));
+        r->incarnations[i] = e->incarnation;
+    }
+    t->ring_seq = id->seq;
+}
+
+static void entry_fill(struct totem *t)
+{
+    const struct ring *r = &t->ring;
+    uint32_t i = ring_index(&t->forming, t->config.node_id);
+    struct wire_commit_entry *e = &t->commit.entries[i];
+    e->filled = true;
+    e->incarnation = t->config.incarnation;
+    e->old_ring_id = r->id;
+    e->aru = r->store.aru;
+    e->high = r->store.high;
+    e->safe = r->safe;
+    memcpy(e->deliver, r->deliver, sizeof e->deliver);
+}
+
+static void commit_pass(struct totem *t)
+{
+    t->commit.token_seq++;
+    t->passed_size = wire_commit_write(t->passed, t->config.node_id, &t->commit);
+    pass(t, &t->forming.members);
+}
+
+static void shift(struct totem *t, const char *reason)
+{
+    t->join_at = t->consensus_at = UINT64_MAX;
+    state_set(t, TOTEM_COMMIT, reason);
+    entry_fill(t);
+}
+
+void commit_begin(struct totem *t, const struct set *members)
+{
+    CHECK(t->state == TOTEM_GATHER);
+    CHECK(members->ids[0] == t->config.node_id);
+    struct totem_ring_id id = {.seq = t->ring_seq + 4,
+                               .nonce = t->config.incarnation,
+                               .rep = t->config.node_id};
+    t->commit = (struct wire_commit){
+        .ring_id = id, .first_seq = t->config.first_seq, .count = members->count};
+    for (uint32_t i = 0; i < members->count; i++)
+        t->commit.entries[i].node_id = members->ids[i];
+    forming_reset(t, &id);
+    shift(t, "consensus, representative");
+    if (members->count > 1)
+        commit_pass(t);
+    else
+        recovery_enter(t);
+}
+
+/* True when the members are those this node agreed to. */
+static bool agreed(const struct totem *t, const struct wire_commit *commit)
+{
+    struct set live;
+    set_minus(&live, &t->proc, &t->fail);
+    if (commit->count != live.count)
+        return false;
+    for (uint32_t i = 0; i < live.count; i++)
+        if (commit->entries[i].node_id != live.ids[i])
+            return false;
+    return true;
+}
+
+static bool all_filled(const struct wire_commit *commit)
+{
+    for (uint32_t i = 0; i < commit->count; i++)
+        if (!commit->entries[i].filled)
+            return false;
+    return true;
+}
+
+static bool first_visit(struct totem *t, const struct wire_commit *commit)
+{
+    if (commit->ring_id.seq <= t->ring_seq || !agreed(t, commit) ||
+        all_filled(commit))
+        return false;
+    t->commit = *commit;
+    forming_reset(t, &commit->ring_id);
+    shift(t, "commit token");
+    commit_pass(t);
+    return true;
+}
+
+/* The entries of the members are known now: take them over, and go on. */
+static bool second_visit(struct totem *t, const struct wire_commit *commit)
+{
+    if (commit->token_seq <= t->commit.token_seq || !all_filled(commit) ||
+        commit->count != t->forming.members.count)
+        return false;
+    t->commit = *commit;
+    for (uint32_t i = 0; i < commit->count; i++) {
+        if (commit->entries[i].node_id != t->forming.members.ids[i])
+            return false;
+        t->forming.incarnations[i] = commit->entries[i].incarnation;
+    }
+    recovery_enter(t);
+    commit_pass(t);
+    return true;
+}
+
+static bool third_visit(struct totem *t, const struct wire_commit *commit)
+{
+    if (t->forming.id.rep != t->config.node_id ||
+        commit->token_seq <= t->commit.token_seq || t->recovery.token_started)
+        return false;
+    t->commit.token_seq = commit->token_seq;
+    t->recovery.token_started = true;
+    token_first(t);
+    return true;
+}
+
+void commit_on(struct totem *t, const struct wire_commit *commit)
+{
+    bool taken = false;
+    bool same = wire_ring_id_equal(&commit->ring_id, &t->forming.id);
+    switch (t->state) {
+    case TOTEM_STARTING:
+    case TOTEM_OPERATIONAL:
+    case TOTEM_LEFT:
+        break;
+    case TOTEM_GATHER:
+        taken = first_visit(t, commit);
+        break;
+    case TOTEM_COMMIT:
+        taken = same && second_visit(t, commit);
+        break;
+    case TOTEM_RECOVERY:
+        taken = same && third_visit(t, commit);
+        break;
+    }
+    if (!taken)
+        t->stats.dropped[TOTEM_DROP_STALE]++;
+}

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* internal.h - the state of the machine, shared by the files of this folder.
+ *
+ * totem.c        inputs, timers, outputs
+ * operational.c  the token's visit: retransmission, flow control, aru, holding
+ * gather.c       joins, consensus, what makes a ring break up
+ * commit.c       the commit token
+ * recovery.c     exchange of the old rings' packets, installation
+ * deliver.c      what goes up, in order */
+#ifndef DAEMON_TOTEM_INTERNAL_H
+#define DAEMON_TOTEM_INTERNAL_H
+
+#include "daemon/totem/set.h"
+#include "daemon/totem/store.h"
+#include "daemon/totem/totem.h"
+#include "daemon/totem/wire.h"
+
+enum { OLD_RINGS = 8, SENDS_BESIDES = 16, RTR_SERVED_MAX = 256 };
+
+/* A ring: the one that is installed, or the one that is being formed. */
+struct ring {
+    struct totem_ring_id id;
+    uint64_t hash;
+    struct set members;
+    uint64_t incarnations[TOTEM_NODES_MAX]; /* by index in members */
+    struct store store;
+    uint64_t delivered; /* handed up, or passed over, up to here */
+    uint64_t safe;      /* known to be at every member */
+
+    /* Of the last token: what was passed on. */
+    uint64_t token_seq, aru_sent, seq_sent;
+    uint32_t idle_hops, backlog_sent;
+    uint32_t last_sender; /* of the highest packet seen; 0: none */
+
+    /* The aru that does not move, whose fault it is, since when. */
+    uint64_t stuck_aru, stuck_since_ns;
+    uint32_t stuck_id, stuck_rotations;
+
+    /* By index in members: senders whose messages this node must deliver even
+     * behind a gap, because in an earlier recovery that did not end here
+     * another node may have delivered them so (the paper's my_deliver_memb). */
+    uint8_t deliver[TOTEM_NODES_MAX / 8];
+};
+
+struct recovery {
+    struct set trans;        /* members that come from our old ring */
+    uint64_t max_aru, high;  /* over trans */
+    uint64_t safe;           /* highest known by one of trans */
+    uint8_t deliver[TOTEM_NODES_MAX / 8]; /* obligations of trans, united */
+    uint64_t next;           /* old packets below it are done with */
+    bool retrans_mine;       /* this node set the token's retrans flag */
+    uint32_t quiet_visits;   /* in a row that saw the flag down */
+    bool install_known;
+    uint64_t install_seq;
+    bool token_started;      /* representative: the first token is out */
+};
+
+/* A node that asked for a ring and then never answered. */
+struct penalty {
+    uint32_t node_id, level;
+    uint64_t until_ns;
+};
+
+struct totem {
+    struct totem_config config;
+    struct totem_stats stats;
+    enum totem_state state;
+    uint64_t now_ns;
+    uint64_t ring_seq; /* highest seen */
+
+    struct ring ring;    /* installed */
+    struct ring forming; /* in COMMIT and RECOVERY */
+    struct wire_commit commit;
+    struct recovery recovery;
+    uint8_t *resent; /* by old seq & mask: another node has sent it again */
+
+    /* The token, while it is here. */
+    struct wire_token token;
+    bool held, visit_open;
+    uint32_t visit_left;
+    uint64_t visit_first_seq;
+    bool wake_requested, wake_sent;
+
+    /* The last token or commit token passed on, for retransmission. */
+    uint8_t passed[TOTEM_CONTROL_SIZE_MAX];
+    size_t passed_size;
+    uint32_t passed_to;
+
+    struct set proc, fail, consensus;
+    uint64_t join_sent_ns;
+    uint64_t alone_ns; /* no ring of one before */
+    struct penalty penalties[TOTEM_NODES_MAX];
+    uint64_t old_hashes[OLD_RINGS];
+    uint32_t old_hash_next;
+
+    /* Absolute times, UINT64_MAX: off. */
+    uint64_t loss_at, retransmit_at, hold_at, join_at, consensus_at, merge_at;
+
+    struct totem_send *sends;
+    struct totem_event *events;
+    uint32_t send_count, send_max, event_count, event_max;
+    struct totem_configuration configurations[2];
+    uint8_t join_packet[TOTEM_CONTROL_SIZE_MAX];
+    uint8_t merge_packet[64], wake_packet[64], leave_packet[64];
+};
+
+enum { PAYLOAD_RESERVE = WIRE_DATA_SIZE + WIRE_RECOVERED_SIZE };
+
+static inline bool bit_get(const uint8_t *bits, uint32_t i)
+{
+    return (bits[i / 8] >> (i % 8) & 1) != 0;
+}
+
+static inline void bit_set(uint8_t *bits, uint32_t i)
+{
+    bits[i / 8] = (uint8_t)(bits[i / 8] | 1u << (i % 8));
+}
+
+/* --- totem.c: outputs ---------------------------------------------------- */
+
+void out_send(struct totem *t, enum totem_to to, uint32_t node_id,
+              struct bytes packet);
+void out_packet(struct totem *t, const struct ring *r, uint64_t seq);
+struct totem_event *out_event(struct totem *t, enum totem_event_kind kind);
+void state_set(struct totem *t, enum totem_state to, const char *reason);
+
+/* Sends a token or commit token that stands in t->passed to the member behind
+ * this node, and sends it again until something shows that it arrived. */
+void pass(struct totem *t, const struct set *members);
+
+/* The ring whose token this node takes: forming in RECOVERY, else installed. */
+struct ring *ring_active(struct totem *t);
+uint32_t ring_index(const struct ring *r, uint32_t node_id);
+
+/* --- operational.c ------------------------------------------------------- */
+
+void token_on(struct totem *t, const struct wire_token *token);
+void token_first(struct totem *t); /* the representative makes it */
+void visit_open(struct totem *t);
+void visit_finish(struct totem *t, uint32_t backlog_packets);
+void hold_end(struct totem *t);
+void submit_on(struct totem *t);
+void wake_on(struct totem *t, uint64_t ring_hash);
+uint32_t visit_share(const struct totem *t, const struct ring *r);
+void data_on(struct totem *t, const struct wire_head *head,
+             const struct wire_data *data, struct bytes packet);
+void ring_discard(struct ring *r); /* what all have and was handed up */
+void originate(struct totem *t, struct ring *r, const struct wire_data *data,
+               size_t payload_size);
+
+/* --- gather.c ------------------------------------------------------------- */
+
+/* Leaves the ring, or its forming, for a new gather; `fail_id` (0: none) is
+ * known to be gone. */
+void gather_enter(struct totem *t, const char *reason, uint32_t fail_id);
+void penalties_forget(struct totem *t, const struct set *members);
+void gather_start(struct totem *t);
+void gather_join_timeout(struct totem *t);
+void gather_consensus_timeout(struct totem *t);
+void join_on(struct totem *t, uint32_t sender, const struct wire_join *join);
+void leave_on(struct totem *t, uint32_t sender, const struct wire_leave *leave);
+void foreign_on(struct totem *t, uint32_t sender, uint64_t ring_hash);
+void merge_on(struct totem *t, uint32_t sender,
+              const struct totem_ring_id *ring_id);
+void merge_send(struct totem *t);
+
+/* --- commit.c, recovery.c, deliver.c ------------------------------------- */
+
+void commit_begin(struct totem *t, const struct set *members);
+void commit_on(struct totem *t, const struct wire_commit *commit);
+
+void recovery_enter(struct totem *t);
+void recovery_visit(struct totem *t);
+void recovery_packet(struct totem *t, uint32_t sender,
+                     const struct wire_data *data);
+
+void deliver_regular(struct totem *t);
+void deliver_install(struct totem *t);
+
+#endif

@@ -1,0 +1,434 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The token's visit, and packets on the ring.
+ *
+ * The protocol says: on the token, send again what others miss, send new
+ * messages, bring the token's aru up to date, ask for what is missing here,
+ * pass the token. We do, and besides:
+ * - accelerated (Babay and Amir): of many packets the last half leaves behind
+ *   the token, and a gap is asked for only up to what had been sent when the
+ *   token was last here, since the rest may still be on its way;
+ * - each visit's share follows what every member has waiting, with a least
+ *   share for each, and is bounded by what the slowest member's window takes;
+ * - when two rotations had nothing to do, whoever sent last holds the token. */
+#include "daemon/totem/internal.h"
+
+#include "daemon/base/check.h"
+
+/* --- packets --------------------------------------------------------------- */
+
+/* The ring a data packet is for, if this node takes packets of it now: while
+ * the old ring's packets are being exchanged, what this node said it has must
+ * not change but through the exchange. */
+static struct ring *data_ring(struct totem *t, uint64_t hash)
+{
+    bool exchanging = t->state == TOTEM_COMMIT || t->state == TOTEM_RECOVERY;
+    if (hash == t->ring.hash && !exchanging)
+        return &t->ring;
+    if (hash == t->forming.hash && t->state == TOTEM_RECOVERY)
+        return &t->forming;
+    return NULL;
+}
+
+static void add(struct ring *r, const struct store_slot *slot)
+{
+    if (slot->seq > r->store.high)
+        r->last_sender = slot->sender;
+    store_add(&r->store, slot);
+}
+
+static bool data_store(struct totem *t, struct ring *r,
+                       const struct wire_head *head,
+                       const struct wire_data *data, struct bytes packet)
+{
+    switch (store_look(&r->store, data->seq)) {
+    case STORE_DUPLICATE:
+        t->stats.dropped[TOTEM_DROP_DUPLICATE]++;
+        return false;
+    case STORE_BEYOND:
+        t->stats.dropped[TOTEM_DROP_WINDOW]++;
+        return false;
+    case STORE_ADDED:
+        break;
+    }
+    memcpy(store_room(&r->store, data->seq), packet.p, packet.n);
+    struct store_slot slot = {.seq = data->seq,
+                              .sender = head->sender,
+                              .size_bytes = (uint32_t)packet.n,
+                              .safe = data->safe,
+                              .recovered = data->recovered};
+    add(r, &slot);
+    t->stats.packets_received++;
+    return true;
+}
+
+void data_on(struct totem *t, const struct wire_head *head,
+             const struct wire_data *data, struct bytes packet)
+{
+    struct ring *r = data_ring(t, data->ring_hash);
+    if (r == NULL) {
+        foreign_on(t, head->sender, data->ring_hash);
+        return;
+    }
+    /* A packet that is newer than the token passed on: it arrived. */
+    if (data->seq > r->seq_sent)
+        t->retransmit_at = UINT64_MAX;
+    if (!data_store(t, r, head, data, packet))
+        return;
+    if (r == &t->forming)
+        recovery_packet(t, head->sender, data);
+    else
+        deliver_regular(t);
+}
+
+void originate(struct totem *t, struct ring *r, const struct wire_data *data,
+               size_t payload_size)
+{
+    struct wire_data d = *data;
+    d.seq = ++t->token.seq;
+    d.ring_hash = r->hash;
+    size_t head = wire_data_head_write(store_room(&r->store, d.seq),
+                                       t->config.node_id, &d);
+    struct store_slot slot = {.seq = d.seq,
+                              .sender = t->config.node_id,
+                              .size_bytes = (uint32_t)(head + payload_size),
+                              .safe = d.safe,
+                              .recovered = d.recovered};
+    add(r, &slot);
+    t->stats.packets_sent++;
+}
+
+/* --- filling a visit --------------------------------------------------------- */
+
+uint8_t *totem_claim(struct totem *t, size_t *size_max_bytes)
+{
+    CHECK(t->visit_open);
+    if (t->visit_left == 0)
+        return NULL;
+    *size_max_bytes = t->config.packet_size_max - PAYLOAD_RESERVE;
+    return store_room(&t->ring.store, t->token.seq + 1) + WIRE_DATA_SIZE;
+}
+
+void totem_commit(struct totem *t, size_t size_bytes, bool safe)
+{
+    CHECK(t->visit_open && t->visit_left > 0);
+    CHECK(size_bytes > 0 &&
+          size_bytes <= t->config.packet_size_max - PAYLOAD_RESERVE);
+    struct wire_data data = {.safe = safe};
+    originate(t, &t->ring, &data, size_bytes);
+    t->visit_left--;
+}
+
+/* Everybody's least share keeps a newcomer from starving; more goes to who has
+ * more waiting. Together no rotation is over two windows. */
+uint32_t visit_share(const struct totem *t, const struct ring *r)
+{
+    uint32_t window = t->config.window_packets;
+    uint32_t least = window / r->members.count;
+    uint64_t mine = r->backlog_sent > 0 ? r->backlog_sent : 1;
+    uint64_t all = t->token.backlog_packets;
+    uint64_t others = all > r->backlog_sent ? all - r->backlog_sent : 0;
+    uint64_t share = window * mine / (mine + others);
+    if (share < least)
+        share = least;
+    if (share == 0)
+        share = 1;
+
+    /* What no member may have to forget yet: see slots_for(). */
+    uint64_t end = r->safe + r->store.slot_count / 2;
+    uint64_t room = end > t->token.seq ? end - t->token.seq : 0;
+    return (uint32_t)(share < room ? share : room);
+}
+
+void visit_open(struct totem *t)
+{
+    CHECK(t->state == TOTEM_OPERATIONAL);
+    t->held = false;
+    t->hold_at = UINT64_MAX;
+    t->visit_first_seq = t->token.seq + 1;
+    t->visit_left = visit_share(t, &t->ring);
+    t->visit_open = true;
+}
+
+/* --- the token ------------------------------------------------------------- */
+
+/* The paper: "retransmit the requested messages, and remove them from the
+ * list". What everybody has is no longer here, nor missed. */
+static void rtr_serve(struct totem *t, struct ring *r)
+{
+    struct wire_token *k = &t->token;
+    uint32_t kept = 0, served = 0;
+    for (uint32_t i = 0; i < k->rtr_count; i++) {
+        bool here = store_find(&r->store, k->rtr[i]) != NULL;
+        if (here && served < RTR_SERVED_MAX) {
+            out_packet(t, r, k->rtr[i]);
+            served++;
+        } else if (k->rtr[i] > r->store.base) {
+            k->rtr[kept++] = k->rtr[i];
+        }
+    }
+    k->rtr_count = kept;
+    t->stats.retransmits_sent += served;
+}
+
+static bool rtr_has(const struct wire_token *k, uint64_t seq)
+{
+    for (uint32_t i = 0; i < k->rtr_count; i++)
+        if (k->rtr[i] == seq)
+            return true;
+    return false;
+}
+
+static void rtr_ask(struct totem *t, const struct ring *r)
+{
+    struct wire_token *k = &t->token;
+    uint64_t asked = k->rtr_count;
+    for (uint64_t seq = r->store.aru + 1; seq <= r->seq_sent; seq++) {
+        if (k->rtr_count == WIRE_RTR_MAX)
+            break;
+        if (store_find(&r->store, seq) == NULL && !rtr_has(k, seq))
+            k->rtr[k->rtr_count++] = seq;
+    }
+    t->stats.retransmits_asked += k->rtr_count - asked;
+}
+
+/* The paper: "if my_aru < token.aru or my_id = token.aru_id or token.aru_id is
+ * invalid then ..." */
+static void aru_update(struct totem *t, struct ring *r)
+{
+    struct wire_token *k = &t->token;
+    uint64_t aru = r->store.aru;
+    if (aru < k->aru || k->aru_id == t->config.node_id || k->aru_id == 0) {
+        k->aru = aru;
+        k->aru_id = aru == k->seq ? 0 : t->config.node_id;
+    }
+}
+
+/* A member that keeps the aru where it is for too many rotations, and for too
+ * long (a ring spins fast), has failed to receive. */
+static bool stuck(struct totem *t, struct ring *r)
+{
+    const struct wire_token *k = &t->token;
+    bool moves = k->aru != r->stuck_aru || k->aru_id != r->stuck_id ||
+                 k->aru_id == 0 || k->aru_id == t->config.node_id;
+    if (moves) {
+        r->stuck_aru = k->aru;
+        r->stuck_id = k->aru_id;
+        r->stuck_since_ns = t->now_ns;
+        r->stuck_rotations = 0;
+        return false;
+    }
+    r->stuck_rotations++;
+    return r->stuck_rotations > t->config.fail_recv_const &&
+           t->now_ns - r->stuck_since_ns > 5 * t->config.token_ns;
+}
+
+/* Two visits in a row with the aru not below s: every member has s. */
+static void safe_update(struct totem *t, struct ring *r)
+{
+    uint64_t both = r->aru_sent < t->token.aru ? r->aru_sent : t->token.aru;
+    if (both > r->safe)
+        r->safe = both;
+}
+
+void ring_discard(struct ring *r)
+{
+    store_discard(&r->store, r->safe < r->delivered ? r->safe : r->delivered);
+}
+
+static void token_take(struct totem *t, struct ring *r)
+{
+    t->retransmit_at = UINT64_MAX;
+    t->loss_at = t->now_ns + t->config.token_ns;
+    t->wake_sent = false;
+    safe_update(t, r);
+    rtr_serve(t, r);
+}
+
+/* The ring's part of the visit; opens the user's in the operational state. */
+static void token_visit(struct totem *t)
+{
+    struct ring *r = ring_active(t);
+    token_take(t, r);
+    if (t->state == TOTEM_RECOVERY)
+        recovery_visit(t);
+    if (t->state == TOTEM_RECOVERY) {
+        visit_finish(t, 0);
+        return;
+    }
+    deliver_regular(t);
+    ring_discard(&t->ring);
+    if (t->ring.members.count == 1)
+        visit_finish(t, 0); /* no token goes round: it is held at once */
+    else
+        visit_open(t);
+}
+
+void token_on(struct totem *t, const struct wire_token *token)
+{
+    bool active = t->state == TOTEM_OPERATIONAL || t->state == TOTEM_RECOVERY;
+    struct ring *r = ring_active(t);
+    if (!active || !wire_ring_id_equal(&token->ring_id, &r->id)) {
+        t->stats.dropped[TOTEM_DROP_STALE]++;
+        return;
+    }
+    if (token->token_seq <= r->token_seq) {
+        t->stats.dropped[TOTEM_DROP_DUPLICATE]++;
+        return;
+    }
+    t->stats.tokens_received++;
+    t->token = *token;
+    r->token_seq = token->token_seq;
+    if (stuck(t, r)) {
+        gather_enter(t, "member failed to receive", r->stuck_id);
+        return;
+    }
+    token_visit(t);
+}
+
+void token_first(struct totem *t)
+{
+    struct ring *r = &t->forming;
+    CHECK(t->state == TOTEM_RECOVERY && r->token_seq == 0);
+    uint64_t first = t->commit.first_seq;
+    t->token = (struct wire_token){
+        .ring_id = r->id, .token_seq = 1, .seq = first, .aru = first};
+    r->token_seq = 1;
+    token_visit(t);
+}
+
+/* --- the end of a visit ------------------------------------------------------- */
+
+/* When the ring is idle the token rests where the next message is likely: at
+ * the member that sent last. All know who that was. */
+static uint32_t holder(const struct ring *r)
+{
+    return r->last_sender != 0 ? r->last_sender : r->id.rep;
+}
+
+static bool may_hold(const struct totem *t, const struct ring *r)
+{
+    if (t->state != TOTEM_OPERATIONAL)
+        return false;
+    if (r->members.count == 1)
+        return true;
+    return t->token.idle_hops >= 2 * r->members.count &&
+           holder(r) == t->config.node_id && !t->wake_requested;
+}
+
+static void hold(struct totem *t, const struct ring *r)
+{
+    t->held = true;
+    t->stats.holds++;
+    t->loss_at = UINT64_MAX;
+    t->hold_at = r->members.count == 1 ? UINT64_MAX
+                                       : t->now_ns + t->config.hold_ns;
+}
+
+static void token_pass(struct totem *t)
+{
+    struct ring *r = ring_active(t);
+    t->held = t->wake_requested = false;
+    t->hold_at = UINT64_MAX;
+    t->token.token_seq = ++r->token_seq;
+    t->passed_size =
+        wire_token_write(t->passed, t->config.node_id, &t->token);
+    pass(t, &r->members);
+}
+
+/* The packets of this visit, the token among them: behind half of many. */
+static void visit_send(struct totem *t, const struct ring *r, bool passing)
+{
+    uint64_t last = t->token.seq;
+    uint64_t count = last + 1 - t->visit_first_seq;
+    uint64_t behind = count >= 8 ? count / 2 : 0;
+    for (uint64_t seq = t->visit_first_seq; seq <= last - behind; seq++)
+        out_packet(t, r, seq);
+    if (passing)
+        token_pass(t);
+    for (uint64_t seq = last - behind + 1; seq <= last; seq++)
+        out_packet(t, r, seq);
+}
+
+static void token_update(struct totem *t, struct ring *r, uint32_t backlog)
+{
+    struct wire_token *k = &t->token;
+    uint32_t others = k->backlog_packets > r->backlog_sent
+                          ? k->backlog_packets - r->backlog_sent
+                          : 0;
+    bool nothing_sent = k->seq < t->visit_first_seq;
+    rtr_ask(t, r);
+    aru_update(t, r);
+    k->backlog_packets = backlog > UINT32_MAX - others ? UINT32_MAX
+                                                       : others + backlog;
+    bool idle = nothing_sent && k->aru == k->seq && k->rtr_count == 0 &&
+                k->backlog_packets == 0 && t->state == TOTEM_OPERATIONAL;
+    k->idle_hops = !idle ? 0 : k->idle_hops < 1 << 20 ? k->idle_hops + 1
+                                                      : k->idle_hops;
+    r->backlog_sent = backlog;
+    r->aru_sent = k->aru;
+    r->seq_sent = k->seq;
+    r->idle_hops = k->idle_hops;
+}
+
+void visit_finish(struct totem *t, uint32_t backlog_packets)
+{
+    struct ring *r = ring_active(t);
+    t->visit_open = false;
+    token_update(t, r, backlog_packets);
+    if (r->members.count == 1)
+        r->safe = r->store.aru;
+    bool holding = may_hold(t, r);
+    visit_send(t, r, !holding);
+    if (holding)
+        hold(t, r);
+    if (t->state == TOTEM_OPERATIONAL) {
+        deliver_regular(t);
+        if (r->members.count == 1)
+            ring_discard(r);
+    }
+}
+
+/* --- an idle ring ---------------------------------------------------------- */
+
+void hold_end(struct totem *t)
+{
+    CHECK(t->held);
+    token_pass(t);
+}
+
+bool totem_wants_submit(const struct totem *t)
+{
+    if (t->state != TOTEM_OPERATIONAL)
+        return false;
+    return t->held ||
+           (t->ring.idle_hops >= t->ring.members.count && !t->wake_sent);
+}
+
+void submit_on(struct totem *t)
+{
+    if (!totem_wants_submit(t))
+        return;
+    if (t->held) {
+        visit_open(t);
+        return;
+    }
+    uint32_t to = holder(&t->ring);
+    t->wake_sent = true;
+    if (to == t->config.node_id) {
+        t->wake_requested = true;
+        return;
+    }
+    size_t n = wire_wake_write(t->wake_packet, t->config.node_id, t->ring.hash);
+    out_send(t, TOTEM_TO_NODE, to, (struct bytes){t->wake_packet, n});
+}
+
+void wake_on(struct totem *t, uint64_t ring_hash)
+{
+    if (t->state != TOTEM_OPERATIONAL || ring_hash != t->ring.hash) {
+        t->stats.dropped[TOTEM_DROP_STALE]++;
+        return;
+    }
+    t->wake_requested = true;
+    if (t->held)
+        token_pass(t);
+}

@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "daemon/totem/wire.h"
+
+#include "daemon/base/check.h"
+
+enum { /* flags */
+    FLAG_SAFE = 1,      /* data */
+    FLAG_RECOVERED = 2, /* data */
+    FLAG_OLD_SAFE = 4,  /* data, recovered */
+    FLAG_RETRANS = 1,   /* token */
+    FLAG_FILLED = 1     /* commit entry */
+};
+
+bool wire_head_read(struct reader *r, struct wire_head *head)
+{
+    uint8_t kind = read_u8(r);
+    head->flags = read_u8(r);
+    uint16_t reserved = read_u16(r);
+    head->sender = read_u32(r);
+    if (r->failed || reserved != 0 || head->sender == 0)
+        return false;
+    if (kind < WIRE_DATA || kind > WIRE_LEAVE)
+        return false;
+    head->kind = (enum wire_kind)kind;
+    return true;
+}
+
+static void head_write(struct writer *w, enum wire_kind kind, uint8_t flags,
+                       uint32_t sender)
+{
+    write_u8(w, (uint8_t)kind);
+    write_u8(w, flags);
+    write_u16(w, 0);
+    write_u32(w, sender);
+}
+
+static size_t finish(const struct writer *w)
+{
+    CHECK(!w->failed);
+    return w->written;
+}
+
+bool wire_ring_id_read(struct reader *r, struct totem_ring_id *id)
+{
+    id->seq = read_u64(r);
+    id->nonce = read_u64(r);
+    id->rep = read_u32(r);
+    return !r->failed;
+}
+
+static void ring_id_write(struct writer *w, const struct totem_ring_id *id)
+{
+    write_u64(w, id->seq);
+    write_u64(w, id->nonce);
+    write_u32(w, id->rep);
+}
+
+/* The finalizer of splitmix64, twice: identities that differ in any bit get
+ * unrelated hashes. Nothing secret rests on it: packets are authenticated. */
+uint64_t wire_ring_hash(const struct totem_ring_id *id)
+{
+    uint64_t words[3] = {id->seq, id->nonce, id->rep};
+    uint64_t h = 0;
+    for (int i = 0; i < 3; i++) {
+        h = (h ^ words[i]) + UINT64_C(0x9e3779b97f4a7c15);
+        h = (h ^ (h >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+        h = (h ^ (h >> 27)) * UINT64_C(0x94d049bb133111eb);
+        h ^= h >> 31;
+    }
+    return h;
+}
+
+bool wire_ring_id_equal(const struct totem_ring_id *a,
+                        const struct totem_ring_id *b)
+{
+    return a->seq == b->seq && a->nonce == b->nonce && a->rep == b->rep;
+}
+
+bool wire_data_read(struct reader *r, const struct wire_head *head,
+                    struct wire_data *data)
+{
+    *data = (struct wire_data){
+        .safe = (head->flags & FLAG_SAFE) != 0,
+        .recovered = (head->flags & FLAG_RECOVERED) != 0,
+        .old_safe = (head->flags & FLAG_OLD_SAFE) != 0};
+    data->ring_hash = read_u64(r);
+    data->seq = read_u64(r);
+    if (data->recovered) {
+        data->old_seq = read_u64(r);
+        data->old_sender = read_u32(r);
+        read_u32(r);
+    }
+    data->payload = read_bytes(r, r->left);
+    return !r->failed && data->payload.n > 0;
+}
+
+size_t wire_data_head_write(uint8_t *out, uint32_t sender,
+                            const struct wire_data *data)
+{
+    struct writer w =
+        writer_of(out, WIRE_DATA_SIZE + WIRE_RECOVERED_SIZE);
+    uint8_t flags = (uint8_t)((data->safe ? FLAG_SAFE : 0) |
+                              (data->recovered ? FLAG_RECOVERED : 0) |
+                              (data->old_safe ? FLAG_OLD_SAFE : 0));
+    head_write(&w, WIRE_DATA, flags, sender);
+    write_u64(&w, data->ring_hash);
+    write_u64(&w, data->seq);
+    if (data->recovered) {
+        write_u64(&w, data->old_seq);
+        write_u32(&w, data->old_sender);
+        write_u32(&w, 0);
+    }
+    return finish(&w);
+}
+
+bool wire_token_read(struct reader *r, const struct wire_head *head,
+                     struct wire_token *token)
+{
+    wire_ring_id_read(r, &token->ring_id);
+    token->token_seq = read_u64(r);
+    token->seq = read_u64(r);
+    token->aru = read_u64(r);
+    token->aru_id = read_u32(r);
+    token->backlog_packets = read_u32(r);
+    token->idle_hops = read_u32(r);
+    token->retrans = (head->flags & FLAG_RETRANS) != 0;
+    token->rtr_count = read_u32(r);
+    if (r->failed || token->rtr_count > WIRE_RTR_MAX)
+        return false;
+    for (uint32_t i = 0; i < token->rtr_count; i++)
+        token->rtr[i] = read_u64(r);
+    return reader_done(r) && token->aru <= token->seq;
+}
+
+size_t wire_token_write(uint8_t *out, uint32_t sender,
+                        const struct wire_token *token)
+{
+    CHECK(token->rtr_count <= WIRE_RTR_MAX);
+    struct writer w = writer_of(out, WIRE_TOKEN_SIZE_MAX);
+    head_write(&w, WIRE_TOKEN, token->retrans ? FLAG_RETRANS : 0, sender);
+    ring_id_write(&w, &token->ring_id);
+    write_u64(&w, token->token_seq);
+    write_u64(&w, token->seq);
+    write_u64(&w, token->aru);
+    write_u32(&w, token->aru_id);
+    write_u32(&w, token->backlog_packets);
+    write_u32(&w, token->idle_hops);
+    write_u32(&w, token->rtr_count);
+    for (uint32_t i = 0; i < token->rtr_count; i++)
+        write_u64(&w, token->rtr[i]);
+    return finish(&w);
+}
+
+static bool set_read(struct reader *r, struct set *s)
+{
+    uint32_t count = read_u32(r);
+    if (r->failed || count > TOTEM_NODES_MAX)
+        return false;
+    s->count = count;
+    uint32_t last = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        s->ids[i] = read_u32(r);
+        if (r->failed || s->ids[i] <= last)
+            return false;
+        last = s->ids[i];
+    }
+    return true;
+}
+
+static void set_write(struct writer *w, const struct set *s)
+{
+    write_u32(w, s->count);
+    for (uint32_t i = 0; i < s->count; i++)
+        write_u32(w, s->ids[i]);
+}
+
+bool wire_join_read(struct reader *r, struct wire_join *join)
+{
+    join->incarnation = read_u64(r);
+    join->ring_seq = read_u64(r);
+    return set_read(r, &join->proc) && set_read(r, &join->fail) &&
+           reader_done(r) && set_subset(&join->fail, &join->proc);
+}
+
+size_t wire_join_write(uint8_t *out, uint32_t sender,
+                       const struct wire_join *join)
+{
+    struct writer w = writer_of(out, TOTEM_CONTROL_SIZE_MAX);
+    head_write(&w, WIRE_JOIN, 0, sender);
+    write_u64(&w, join->incarnation);
+    write_u64(&w, join->ring_seq);
+    set_write(&w, &join->proc);
+    set_write(&w, &join->fail);
+    return finish(&w);
+}
+
+static void commit_entry_read(struct reader *r, struct wire_commit_entry *e)
+{
+    e->node_id = read_u32(r);
+    e->filled = read_u32(r) == FLAG_FILLED;
+    e->incarnation = read_u64(r);
+    wire_ring_id_read(r, &e->old_ring_id);
+    e->aru = read_u64(r);
+    e->high = read_u64(r);
+    e->safe = read_u64(r);
+    struct bytes deliver = read_bytes(r, sizeof e->deliver);
+    if (!r->failed)
+        memcpy(e->deliver, deliver.p, deliver.n);
+}
+
+bool wire_commit_read(struct reader *r, struct wire_commit *commit)
+{
+    wire_ring_id_read(r, &commit->ring_id);
+    commit->token_seq = read_u64(r);
+    commit->first_seq = read_u64(r);
+    commit->count = read_u32(r);
+    if (r->failed || commit->count == 0 || commit->count > TOTEM_NODES_MAX)
+        return false;
+    uint32_t last = 0;
+    for (uint32_t i = 0; i < commit->count; i++) {
+        struct wire_commit_entry *e = &commit->entries[i];
+        commit_entry_read(r, e);
+        if (r->failed || e->node_id <= last || e->aru > e->high)
+            return false;
+        last = e->node_id;
+    }
+    return reader_done(r) && commit->entries[0].node_id == commit->ring_id.rep;
+}
+
+size_t wire_commit_write(uint8_t *out, uint32_t sender,
+                         const struct wire_commit *commit)
+{
+    CHECK(commit->count <= TOTEM_NODES_MAX);
+    struct writer w = writer_of(out, TOTEM_CONTROL_SIZE_MAX);
+    head_write(&w, WIRE_COMMIT, 0, sender);
+    ring_id_write(&w, &commit->ring_id);
+    write_u64(&w, commit->token_seq);
+    write_u64(&w, commit->first_seq);
+    write_u32(&w, commit->count);
+    for (uint32_t i = 0; i < commit->count; i++) {
+        const struct wire_commit_entry *e = &commit->entries[i];
+        write_u32(&w, e->node_id);
+        write_u32(&w, e->filled ? FLAG_FILLED : 0);
+        write_u64(&w, e->incarnation);
+        ring_id_write(&w, &e->old_ring_id);
+        write_u64(&w, e->aru);
+        write_u64(&w, e->high);
+        write_u64(&w, e->safe);
+        write_bytes(&w, (struct bytes){e->deliver, sizeof e->deliver});
+    }
+    return finish(&w);
+}
+
+size_t wire_merge_write(uint8_t *out, uint32_t sender,
+                        const struct totem_ring_id *id)
+{
+    struct writer w = writer_of(out, TOTEM_CONTROL_SIZE_MAX);
+    head_write(&w, WIRE_MERGE, 0, sender);
+    ring_id_write(&w, id);
+    return finish(&w);
+}
+
+size_t wire_wake_write(uint8_t *out, uint32_t sender, uint64_t ring_hash)
+{
+    struct writer w = writer_of(out, TOTEM_CONTROL_SIZE_MAX);
+    head_write(&w, WIRE_WAKE, 0, sender);
+    write_u64(&w, ring_hash);
+    return finish(&w);
+}
+
+bool wire_leave_read(struct reader *r, struct wire_leave *leave)
+{
+    leave->incarnation = read_u64(r);
+    leave->ring_seq = read_u64(r);
+    return reader_done(r);
+}
+
+size_t wire_leave_write(uint8_t *out, uint32_t sender,
+                        const struct wire_leave *leave)
+{
+    struct writer w = writer_of(out, TOTEM_CONTROL_SIZE_MAX);
+    head_write(&w, WIRE_LEAVE, 0, sender);
+    write_u64(&w, leave->incarnation);
+    write_u64(&w, leave->ring_seq);
+    return finish(&w);
+}

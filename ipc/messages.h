@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* messages.h - what a client library and the daemon say to each other.
+ *
+ * Over the UNIX socket: one struct ipc_hello from the client, one struct
+ * ipc_welcome back, with three descriptors if it says IPC_OK (segment, doorbell
+ * of the daemon, doorbell of the client's requests), then nothing but single
+ * bytes from the daemon, each meaning "you were asleep, look at the event
+ * ring". The socket stays open; its end is the end of the peer.
+ *
+ * In the rings: the records below. Host byte order, since both ends share a
+ * machine; fixed widths, no padding left to the compiler, so that 32-bit
+ * clients can talk to a 64-bit daemon. On change, bump IPC_VERSION. */
+#ifndef IPC_MESSAGES_H
+#define IPC_MESSAGES_H
+
+#include <stdint.h>
+
+enum {
+    IPC_MAGIC = 0x4f414953, /* "OAIS" */
+    IPC_VERSION = 1,
+    IPC_HELLO_SIZE_MAX = 256, /* a newer client's hello may be longer, bytes */
+    IPC_FDS = 3
+};
+
+/* Values are those of SaAisErrorT and cs_error_t, and stay so. */
+enum ipc_error {
+    IPC_OK = 1,
+    IPC_ERR_LIBRARY = 2,
+    IPC_ERR_VERSION = 3,
+    IPC_ERR_TRY_AGAIN = 6,
+    IPC_ERR_INVALID_PARAM = 7,
+    IPC_ERR_NO_MEMORY = 8,
+    IPC_ERR_ACCESS = 11,
+    IPC_ERR_NOT_EXIST = 12,
+    IPC_ERR_NO_RESOURCES = 18,
+    IPC_ERR_NOT_SUPPORTED = 19,
+    IPC_ERR_TOO_BIG = 26,
+    IPC_ERR_TOO_MANY_GROUPS = 30
+};
+
+enum ipc_service { IPC_SERVICE_EVS = 1 };
+
+/* The first 12 bytes mean the same in all versions. */
+struct ipc_hello {
+    uint32_t magic;
+    uint32_t version;
+    uint32_t size;    /* of the whole hello, bytes */
+    uint32_t service; /* enum ipc_service */
+};
+_Static_assert(sizeof(struct ipc_hello) == 16, "ipc ABI");
+
+struct ipc_welcome {
+    uint32_t magic;
+    uint32_t version; /* the daemon's */
+    uint32_t size;    /* of the whole welcome, bytes */
+    uint32_t result;  /* enum ipc_error; the rest is valid if IPC_OK */
+    uint32_t node_id;
+    uint32_t submit_size, reply_size, event_size; /* rings, bytes */
+    uint32_t message_size_max;                    /* payload, bytes */
+};
+_Static_assert(sizeof(struct ipc_welcome) == 36, "ipc ABI");
+
+/* --- records of the EVS service --------------------------------------------- */
+
+enum {
+    IPC_GROUP_KEY_SIZE = 32,
+    IPC_GROUPS_PER_CALL_MAX = 50, /* in one join or leave */
+    IPC_GROUPS_MAX = 255,         /* joined by a handle, or in a message */
+    /* Groups before the payload of a message: see daemon/service/evs.h. */
+    IPC_EVS_HEADER_SIZE_MAX = 1 + IPC_GROUPS_MAX * (1 + IPC_GROUP_KEY_SIZE),
+    IPC_NODES_MAX = 128
+};
+
+enum ipc_submit_type {
+    IPC_SUBMIT_EVS_MCAST = 1,  /* struct ipc_evs_mcast, groups, payload */
+    IPC_SUBMIT_EVS_JOIN = 2,   /* struct ipc_evs_groups, keys */
+    IPC_SUBMIT_EVS_LEAVE = 3,  /* the same */
+    IPC_SUBMIT_EVS_MEMBERS = 4 /* nothing */
+};
+
+/* Not answered. Followed by the body that goes on the wire: groups_size bytes
+ * of groups, and the payload. */
+struct ipc_evs_mcast {
+    uint32_t guarantee; /* 0 .. 2: agreed, 3: safe */
+    uint32_t groups_size;
+};
+_Static_assert(sizeof(struct ipc_evs_mcast) == 8, "ipc ABI");
+
+/* Followed by `count` keys of IPC_GROUP_KEY_SIZE bytes. Answered by ipc_reply;
+ * a leave that finds a group not joined stops there, and says how far it
+ * came. */
+struct ipc_evs_groups {
+    uint32_t count;
+    uint32_t reserved;
+};
+_Static_assert(sizeof(struct ipc_evs_groups) == 8, "ipc ABI");
+
+/* The record's type is that of the request. */
+struct ipc_reply {
+    uint32_t result; /* enum ipc_error */
+    uint32_t done;   /* keys joined or left; members that follow */
+};
+_Static_assert(sizeof(struct ipc_reply) == 8, "ipc ABI");
+
+/* Followed by reply.done node ids of 4 bytes, ascending. */
+struct ipc_evs_members {
+    struct ipc_reply reply;
+    uint32_t node_id; /* the local one */
+    uint32_t reserved;
+};
+_Static_assert(sizeof(struct ipc_evs_members) == 16, "ipc ABI");
+
+enum ipc_event_type {
+    IPC_EVENT_EVS_MESSAGE = 1,      /* struct ipc_evs_message, payload */
+    IPC_EVENT_EVS_CONFIGURATION = 2 /* struct ipc_evs_configuration, ids */
+};
+
+struct ipc_evs_message {
+    uint32_t node_id; /* sender */
+    uint32_t reserved;
+};
+_Static_assert(sizeof(struct ipc_evs_message) == 8, "ipc ABI");
+
+/* Followed by the ids of members, left, joined: 4 bytes each, ascending. */
+struct ipc_evs_configuration {
+    uint64_t ring_seq;
+    uint32_t ring_node_id;
+    uint32_t transitional; /* 1 or 0 */
+    uint32_t member_count, left_count, joined_count;
+    uint32_t reserved;
+};
+_Static_assert(sizeof(struct ipc_evs_configuration) == 32, "ipc ABI");
+
+#endif

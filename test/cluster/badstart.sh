@@ -1,0 +1,87 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
+# What must keep a daemon from starting does, and the message says where and
+# what to do.
+. "$(dirname "$0")/../lib.sh"
+cluster_enter "$@"
+network 1
+
+# refused TEXT PATTERN: node 1's daemon as configured does not start, and says
+# something that matches.
+refused() {
+    local said
+    said=$(at 1 timeout 20 "$B/aisexec" -f -c "$S/node1.conf" -r "$S/run1" \
+        2>&1 </dev/null)
+    local status=$?
+    if [ $status = 0 ] || [ $status -ge 124 ]; then
+        bad "$1: status $status: $said"
+    elif ! grep -qE -- "$2" <<<"$said"; then
+        bad "$1: the message does not match \"$2\": $said"
+    else
+        ok "$1: $(grep -E -- "$2" <<<"$said" | tail -n 1)"
+    fi
+}
+
+# The number of the line that holds $1.
+line() {
+    grep -n -- "$1" "$S/node1.conf" | head -n 1 | cut -d: -f1
+}
+
+configure 1
+check "the shipped example is in order" \
+    "$B/aisexec" -t -c "$S/node1.conf"
+
+configure 1 totem.keyfile="$S/nokey"
+refused "no key" "$S/nokey.*keygen"
+head -c 64 /dev/urandom >"$S/shortkey"
+chmod 400 "$S/shortkey"
+configure 1 totem.keyfile="$S/shortkey"
+refused "short key" "$S/shortkey.*128"
+cp "$S/authkey" "$S/openkey"
+chmod 444 "$S/openkey"
+configure 1 totem.keyfile="$S/openkey"
+refused "key that others can read" "$S/openkey.*(chmod|mode)"
+
+configure 1 totem.tokn=5
+refused "unknown key" "node1.conf:$(line tokn).*tokn"
+configure 1 timeout.token=soon
+refused "wrong value" "node1.conf:$(line soon).*token"
+configure 1 totem.mcastport=70000
+refused "value out of range" "node1.conf:$(line 70000).*mcastport"
+configure 1 totm.token=5
+refused "unknown section" "node1.conf:$(line totm).*totm"
+configure 1
+sed -i '/mcastaddr/d' "$S/node1.conf"
+refused "no multicast address" "node1.conf.*mcastaddr"
+configure 1 logging.logoutput=file
+refused "file without logfile" "node1.conf.*logfile"
+rm "$S/node1.conf"
+refused "no configuration" "node1.conf"
+
+configure 1 totem.bindnetaddr=10.99.0.0
+refused "address not on this host" '10\.99\.0\.0'
+
+configure 1
+start 1
+check "a daemon runs" members 1 1
+refused "second daemon in one run directory" "$S/run1|sock"
+mkdir "$S/run2"
+said=$(at 1 timeout 20 "$B/aisexec" -f -c "$S/node1.conf" -r "$S/run2" 2>&1)
+status=$?
+check "port in use: $(tail -n 1 <<<"$said")" \
+    sh -c "[ $status != 0 ] && [ $status -lt 124 ]"
+check "the message names the port" grep -qE '540[56]' <<<"$said"
+check "the first one still runs" members 1 1
+stop 1
+
+# Without -f the command returns once the daemon runs, or says why not.
+configure 1
+at 1 timeout 20 "$B/aisexec" -c "$S/node1.conf" -r "$S/run1" \
+    >"$S/daemon1.log" 2>&1 </dev/null
+check "in the background: status 0" [ $? = 0 ]
+check "and it runs" members 1 1
+at 1 timeout 20 "$B/aisexec" -c "$S/node1.conf" -r "$S/run1" \
+    >"$S/second.log" 2>&1 </dev/null
+check "a second one is refused in the background too" [ $? != 0 ]
+check "saying why" [ -s "$S/second.log" ]
+finish

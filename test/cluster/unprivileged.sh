@@ -1,0 +1,44 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Daemons of an ordinary user, with 64 KiB of memory to lock, and one of root.
+. "$(dirname "$0")/../lib.sh"
+cluster_enter "$@"
+if [ "$(awk '{ print $3 }' /proc/self/uid_map)" = 1 ]; then
+    skip "no other user in this user namespace"
+    finish
+fi
+network 3
+mkdir "$S/bin"
+cp "$B"/aisexec "$B"/evscheck "$B"/libevs.so* "$S/bin"
+for i in 1 2 3; do configure $i; done
+for i in 1 2; do
+    cp "$S/authkey" "$S/authkey$i"
+    chmod 400 "$S/authkey$i"
+    conf_set "$S/node$i.conf" totem keyfile "$S/authkey$i"
+    chown -R 65534:65534 "$S/authkey$i" "$S/run$i" "$S/state$i"
+    spawn $i "$S/daemon$i.log" bash -c 'ulimit -l 64 && exec setpriv \
+        --reuid 65534 --regid 65534 --clear-groups --inh-caps -all \
+        --bounding-set -all "$@"' - "$S/bin/aisexec" -f -c "$S/node$i.conf" \
+        -r "$S/run$i"
+    daemon[$i]=$pid
+done
+start 3
+all_members 3 && ok "3 nodes form one ring"
+for i in 1 2; do
+    check "node $i's daemon is not root's" \
+        [ "$(awk '/^Uid/ { print $2 }' /proc/"${daemon[$i]}"/status)" = 65534 ]
+    check "node $i: $(grep -i 'not able to lock pages' "$S/daemon$i.log")" \
+        logged $i 'not able to lock pages'
+done
+load_all
+sleep 2
+since=$EPOCHREALTIME
+stop 3
+saw 1 "$since" 'regular members 1,2 '
+since=$EPOCHREALTIME
+start 3
+for i in 1 2 3; do saw $i "$since" 'regular members 1,2,3 '; done
+sleep 0.5
+load_stop
+compare --final 3
+finish

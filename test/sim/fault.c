@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What goes wrong, and how it ends.
+#include "test/sim/sim.h"
+
+#include <stdlib.h>
+
+static void crash(struct world *w, struct node *n, const struct fault *f)
+{
+    if (!n->up)
+        return;
+    n->restart_after_ns = f->duration_ns;
+    if (f->value == 0)
+        node_stop(w, n, TRACE_CRASHED);
+    else
+        n->sends_left = (uint32_t)f->value;
+}
+
+static void freeze(struct world *w, struct node *n, const struct fault *f)
+{
+    if (!n->up || n->frozen)
+        return;
+    n->frozen = true;
+    n->frozen_at_ns = w->now_ns;
+    if (f->duration_ns != SIM_NEVER)
+        world_at(w, w->now_ns + f->duration_ns,
+                 (struct sim_event){.kind = SIM_THAW, .node = n->place});
+}
+
+static void leave(struct world *w, struct node *n, const struct fault *f)
+{
+    if (!n->up || n->frozen)
+        return;
+    n->restart_after_ns = f->duration_ns;
+    node_leave(w, n);
+}
+
+static void cut(struct world *w, const struct fault *f, bool is)
+{
+    for (uint32_t i = 0; i < w->node_count; i++) {
+        if (f->kind == FAULT_DEAF)
+            w->links[i * w->node_count + f->node].cut = is;
+        else if (f->kind == FAULT_MUTE)
+            w->links[f->node * w->node_count + i].cut = is;
+    }
+    if (f->kind == FAULT_CUT)
+        w->links[f->node * w->node_count + f->other].cut = is;
+}
+
+void fault_begin(struct world *w, uint32_t number)
+{
+    const struct fault *f = &w->scenario->faults[number];
+    struct node *n = f->node < w->node_count ? &w->nodes[f->node] : NULL;
+    w->results->faults[f->kind]++;
+    world_note(w, "fault: %s, node %u, value %llu", fault_name(f->kind),
+               n == NULL ? 0 : n->id, (unsigned long long)f->value);
+    if (f->duration_ns != SIM_NEVER)
+        world_at(w, w->now_ns + f->duration_ns,
+                 (struct sim_event){.kind = SIM_FAULT_END, .value = number});
+    switch (f->kind) {
+    case FAULT_LOSS:
+        w->loss.ppm = (uint32_t)f->value;
+        w->loss.node = f->node;
+        w->loss.channels = f->channels;
+        break;
+    case FAULT_DELAY:
+        w->delay.ns = f->value;
+        w->delay.node = f->node;
+        break;
+    case FAULT_DUPLICATE:
+        w->duplicate_ppm = (uint32_t)f->value;
+        break;
+    case FAULT_REORDER:
+        w->reorder_ppm = (uint32_t)f->value;
+        break;
+    case FAULT_SLOW:
+        n->packet_cost_ns = f->value;
+        break;
+    case FAULT_PARTITION:
+        w->parts = (uint32_t)f->value;
+        w->shape = f->shape;
+        break;
+    case FAULT_CUT:
+    case FAULT_DEAF:
+    case FAULT_MUTE:
+        cut(w, f, true);
+        break;
+    case FAULT_CRASH:
+        crash(w, n, f);
+        break;
+    case FAULT_CRASH_IN_RECOVERY:
+        w->recovery_crashes = (uint32_t)f->value;
+        w->recovery_restart_ns = f->duration_ns;
+        break;
+    case FAULT_FREEZE:
+        freeze(w, n, f);
+        break;
+    case FAULT_LEAVE:
+        leave(w, n, f);
+        break;
+    case FAULT_KINDS:
+        abort();
+    }
+}
+
+/* The end of what has one; the others end by events of their own. */
+void fault_end(struct world *w, uint32_t number)
+{
+    const struct scenario *s = w->scenario;
+    const struct fault *f = &s->faults[number];
+    if (w->healed)
+        return;
+    switch (f->kind) {
+    case FAULT_LOSS:
+        w->loss.ppm = 0;
+        break;
+    case FAULT_DELAY:
+        w->delay.ns = 0;
+        break;
+    case FAULT_DUPLICATE:
+        w->duplicate_ppm = s->duplicate_ppm;
+        break;
+    case FAULT_REORDER:
+        w->reorder_ppm = s->reorder_ppm;
+        break;
+    case FAULT_SLOW:
+        w->nodes[f->node].packet_cost_ns = s->packet_cost_ns;
+        break;
+    case FAULT_PARTITION:
+        w->parts = 0;
+        break;
+    case FAULT_CUT:
+    case FAULT_DEAF:
+    case FAULT_MUTE:
+        cut(w, f, false);
+        break;
+    case FAULT_CRASH:
+    case FAULT_CRASH_IN_RECOVERY:
+    case FAULT_FREEZE:
+    case FAULT_LEAVE:
+    case FAULT_KINDS:
+        return;
+    }
+    world_note(w, "end of fault: %s", fault_name(f->kind));
+}
+
+void fault_recovery_begins(struct world *w, struct node *n)
+{
+    if (w->recovery_crashes == 0 || !random_chance(&w->random, 500000))
+        return;
+    w->recovery_crashes--;
+    n->restart_after_ns = w->recovery_restart_ns;
+    world_at(w,
+             w->now_ns + random_range(&w->random, 0,
+                                      3 * w->scenario->delay_ns *
+                                          w->node_count),
+             (struct sim_event){
+                 .kind = SIM_CRASH, .node = n->place, .tag = n->incarnation});
+}
+
+/* Links are whole, nobody is paused; of those down, half come back. */
+void fault_heal(struct world *w)
+{
+    network_heal(w);
+    w->recovery_crashes = 0;
+    for (uint32_t i = 0; i < w->node_count; i++) {
+        struct node *n = &w->nodes[i];
+        n->sends_left = UINT32_MAX;
+        n->packet_cost_ns = w->scenario->packet_cost_ns;
+        if (n->up && n->frozen)
+            node_thaw(w, n);
+        if (!n->up && random_chance(&w->random, 500000))
+            world_at(w,
+                     w->now_ns + random_range(&w->random, 0, 200 * SIM_MS),
+                     (struct sim_event){.kind = SIM_RESTART, .node = i});
+    }
+}

@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The simulator's command line. Runs are spread over processes: one that dies
+// (a CHECK of the core, a sanitizer's finding) costs its seed a failure, and
+// the next process goes on behind it.
+#include "test/sim/sim.h"
+
+#include "daemon/base/check.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum {
+    JOBS_MAX = 64,
+    FAILURES_SHOWN = 20,
+    SEED_BASE = 1000000,
+    SECONDS_MAX = 300 /* of processor time, for one run */
+};
+
+struct options {
+    uint64_t seed, seed_base, count;
+    bool one, trace, coverage;
+    uint32_t nodes, jobs;
+};
+
+struct worker { /* shared with the parent */
+    struct results results;
+    uint64_t next; /* of the seeds; the one it is at is the one before */
+    bool running;
+    pid_t pid;
+};
+
+static const char help[] =
+    "usage: sim [--count n] [--seed-base n] [--jobs n] [--nodes n] "
+    "[--coverage]\n"
+    "       sim --seed n [--nodes n] [--trace]\n"
+    "Runs clusters in virtual time and checks what they deliver.\n"
+    "  --count n      run n scenarios (default 2000)\n"
+    "  --seed-base n  the first one's seed (default 1000000)\n"
+    "  --jobs n       processes (default: one for each processor)\n"
+    "  --nodes n      clusters of n nodes, 1 .. 128 (default: by the seed)\n"
+    "  --coverage     print the state transitions and faults that were seen\n"
+    "  --seed n       replay one scenario, with its time line\n"
+    "  --trace        the time line tells of packets and deliveries too\n";
+
+static _Noreturn void usage(FILE *to, int status)
+{
+    fputs(help, to);
+    exit(status);
+}
+
+static uint64_t number(const char *name, const char *text, uint64_t low,
+                       uint64_t high)
+{
+    char *end;
+    errno = 0;
+    uint64_t value = strtoull(text, &end, 0);
+    if (errno != 0 || end == text || *end != '\0' || value < low ||
+        value > high) {
+        fprintf(stderr, "sim: --%s: not a number from %llu to %llu: %s\n",
+                name, (unsigned long long)low, (unsigned long long)high, text);
+        exit(2);
+    }
+    return value;
+}
+
+static struct options options_read(int argc, char **argv)
+{
+    static const struct option known[] = {
+        {"seed", required_argument, NULL, 's'},
+        {"seed-base", required_argument, NULL, 'b'},
+        {"count", required_argument, NULL, 'c'},
+        {"jobs", required_argument, NULL, 'j'},
+        {"nodes", required_argument, NULL, 'n'},
+        {"trace", no_argument, NULL, 't'},
+        {"coverage", no_argument, NULL, 'v'},
+        {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0}};
+    long processors = sysconf(_SC_NPROCESSORS_ONLN);
+    struct options o = {.seed_base = SEED_BASE,
+                        .count = 2000,
+                        .jobs = processors < 1 ? 1 : (uint32_t)processors};
+    int c;
+    while ((c = getopt_long(argc, argv, "", known, NULL)) != -1) {
+        switch (c) {
+        case 's':
+            o.one = true;
+            o.seed = number("seed", optarg, 0, UINT64_MAX);
+            break;
+        case 'b':
+            o.seed_base = number("seed-base", optarg, 0, UINT64_MAX / 2);
+            break;
+        case 'c':
+            o.count = number("count", optarg, 1, UINT32_MAX);
+            break;
+        case 'j':
+            o.jobs = (uint32_t)number("jobs", optarg, 1, JOBS_MAX);
+            break;
+        case 'n':
+            o.nodes = (uint32_t)number("nodes", optarg, 1, TOTEM_NODES_MAX);
+            break;
+        case 't':
+            o.trace = true;
+            break;
+        case 'v':
+            o.coverage = true;
+            break;
+        case 'h':
+            usage(stdout, 0);
+        default:
+            usage(stderr, 2);
+        }
+    }
+    if (optind != argc)
+        usage(stderr, 2);
+    if (o.jobs > JOBS_MAX)
+        o.jobs = JOBS_MAX;
+    return o;
+}
+
+static void print_sums(const struct results *r)
+{
+    printf("simulated %.1f s: %llu messages, %llu deliveries, %llu "
+           "configurations, %llu packets, %llu steps\n",
+           (double)r->virtual_ns / 1e9, (unsigned long long)r->messages,
+           (unsigned long long)r->deliveries,
+           (unsigned long long)r->configurations,
+           (unsigned long long)r->packets, (unsigned long long)r->steps);
+}
+
+static int finish(struct results *r, bool coverage)
+{
+    print_sums(r);
+    if (coverage)
+        coverage_print(r);
+    else
+        printf("%u different state transitions (--coverage lists them)\n",
+               r->coverage_count);
+    printf("%llu passed, %llu failed, %llu skipped\n",
+           (unsigned long long)r->passed, (unsigned long long)r->failed,
+           (unsigned long long)r->skipped);
+    return r->failed == 0 ? 0 : 1;
+}
+
+static void print_failure(uint64_t seed, uint32_t nodes, const char *text)
+{
+    printf("FAILED seed %llu: %s\n", (unsigned long long)seed, text);
+    if (nodes == 0)
+        printf("    replay: make sim SEED=%llu\n", (unsigned long long)seed);
+    else
+        printf("    replay: build/plain/sim --nodes %u --seed %llu\n", nodes,
+               (unsigned long long)seed);
+    fflush(stdout);
+}
+
+static int run_one(const struct options *o)
+{
+    struct scenario s;
+    static struct results results;
+    char text[1024];
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    scenario_make(&s, o->seed, o->nodes);
+    scenario_print(&s);
+    if (!world_run(&s, true, o->trace, &results, text, sizeof text))
+        print_failure(o->seed, o->nodes, text);
+    return finish(&results, o->coverage);
+}
+
+// --- many ---------------------------------------------------------------------
+
+static void run_some(const struct options *o, struct worker *w)
+{
+    struct scenario s;
+    char text[1024];
+    while (w->next < o->count) {
+        uint64_t seed = o->seed_base + w->next;
+        w->next += o->jobs;
+        struct itimerval limit = {.it_value.tv_sec = SECONDS_MAX};
+        setitimer(ITIMER_VIRTUAL, &limit, NULL);
+        scenario_make(&s, seed, o->nodes);
+        if (!world_run(&s, false, false, &w->results, text, sizeof text) &&
+            w->results.failed <= FAILURES_SHOWN)
+            print_failure(seed, o->nodes, text);
+    }
+}
+
+static void worker_start(const struct options *o, struct worker *w)
+{
+    fflush(stdout);
+    w->pid = fork();
+    CHECK(w->pid >= 0);
+    w->running = true;
+    if (w->pid != 0)
+        return;
+    run_some(o, w);
+    fflush(stdout);
+    _exit(0);
+}
+
+/* A worker ended. If it did not come to its end, the seed it was at failed. */
+static void worker_ended(const struct options *o, struct worker *w, int status)
+{
+    w->running = false;
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+        return;
+    char text[80];
+    if (WIFSIGNALED(status))
+        snprintf(text, sizeof text, "the core died of signal %d (%s)",
+                 WTERMSIG(status), strsignal(WTERMSIG(status)));
+    else
+        snprintf(text, sizeof text, "the core ended with status %d",
+                 WEXITSTATUS(status));
+    print_failure(o->seed_base + w->next - o->jobs, o->nodes, text);
+    w->results.failed++;
+    if (w->results.failed < FAILURES_SHOWN * 10)
+        worker_start(o, w);
+    else
+        printf("too many failures, giving up\n");
+}
+
+static void print_progress(const struct options *o, struct worker *workers)
+{
+    static uint64_t shown;
+    uint64_t done = 0;
+    for (uint32_t i = 0; i < o->jobs; i++)
+        done += workers[i].results.passed + workers[i].results.failed;
+    if (done < shown + o->count / 10)
+        return;
+    shown = done;
+    printf("%llu of %llu\n", (unsigned long long)done,
+           (unsigned long long)o->count);
+    fflush(stdout);
+}
+
+static int run_many(const struct options *o)
+{
+    struct worker *workers =
+        mmap(NULL, o->jobs * sizeof *workers, PROT_READ | PROT_WRITE,
+             MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    CHECK(workers != MAP_FAILED);
+    printf("%llu scenarios, seeds from %llu, %u at a time\n",
+           (unsigned long long)o->count, (unsigned long long)o->seed_base,
+           o->jobs);
+    for (uint32_t i = 0; i < o->jobs; i++) {
+        workers[i].next = i;
+        worker_start(o, &workers[i]);
+    }
+    uint32_t running = o->jobs;
+    while (running > 0) {
+        int status;
+        pid_t pid = waitpid(-1, &status, WNOHANG);
+        if (pid <= 0)
+            usleep(20000);
+        print_progress(o, workers);
+        for (uint32_t i = 0; i < o->jobs && pid > 0; i++)
+            if (workers[i].running && workers[i].pid == pid)
+                worker_ended(o, &workers[i], status);
+        running = 0;
+        for (uint32_t i = 0; i < o->jobs; i++)
+            running += workers[i].running ? 1 : 0;
+    }
+    static struct results sum;
+    for (uint32_t i = 0; i < o->jobs; i++)
+        results_add(&sum, &workers[i].results);
+    munmap(workers, o->jobs * sizeof *workers);
+    return finish(&sum, o->coverage);
+}
+
+int main(int argc, char **argv)
+{
+    struct options o = options_read(argc, argv);
+    return o.one ? run_one(&o) : run_many(&o);
+}

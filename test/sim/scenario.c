@@ -1,0 +1,304 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// A scenario from a seed.
+#include "test/sim/sim.h"
+
+#include <stdio.h>
+
+enum scenario_class {
+    CLASS_LOSSLESS,
+    CLASS_LOSSLESS_LEAVE,
+    CLASS_LOSSY,
+    CLASS_PARTITIONS,
+    CLASS_CRASHES,
+    CLASS_RECOVERY,
+    CLASS_FREEZES,
+    CLASS_ONE_WAY,
+    CLASS_ALL,
+    CLASS_COUNT
+};
+
+static const struct {
+    const char *name;
+    uint32_t weight;
+    uint32_t faults; /* bits: which kinds */
+} classes[CLASS_COUNT] = {
+    [CLASS_LOSSLESS] = {"lossless", 10, 0},
+    [CLASS_LOSSLESS_LEAVE] = {"lossless, leaves", 4, 1u << FAULT_LEAVE},
+    [CLASS_LOSSY] = {"lossy", 12,
+                     1u << FAULT_LOSS | 1u << FAULT_DELAY |
+                         1u << FAULT_DUPLICATE | 1u << FAULT_REORDER |
+                         1u << FAULT_SLOW},
+    [CLASS_PARTITIONS] = {"partitions", 14, 1u << FAULT_PARTITION},
+    [CLASS_CRASHES] = {"crashes", 14, 1u << FAULT_CRASH | 1u << FAULT_LEAVE},
+    [CLASS_RECOVERY] = {"recovery",
+                        10,
+                        1u << FAULT_CRASH_IN_RECOVERY | 1u << FAULT_CRASH |
+                            1u << FAULT_PARTITION | 1u << FAULT_LOSS},
+    [CLASS_FREEZES] = {"freezes", 8, 1u << FAULT_FREEZE | 1u << FAULT_SLOW},
+    [CLASS_ONE_WAY] = {"one way", 8,
+                       1u << FAULT_CUT | 1u << FAULT_DEAF | 1u << FAULT_MUTE},
+    [CLASS_ALL] = {"all", 20, (1u << FAULT_KINDS) - 1},
+};
+
+const char *fault_name(enum fault_kind kind)
+{
+    static const char *const names[FAULT_KINDS] = {
+        [FAULT_LOSS] = "loss",
+        [FAULT_DELAY] = "delay",
+        [FAULT_DUPLICATE] = "duplicates",
+        [FAULT_REORDER] = "reordering",
+        [FAULT_SLOW] = "slow node",
+        [FAULT_PARTITION] = "partition",
+        [FAULT_CUT] = "one-way cut",
+        [FAULT_DEAF] = "deaf node",
+        [FAULT_MUTE] = "mute node",
+        [FAULT_CRASH] = "crash",
+        [FAULT_CRASH_IN_RECOVERY] = "crash in recovery",
+        [FAULT_FREEZE] = "freeze",
+        [FAULT_LEAVE] = "leave",
+    };
+    return names[kind];
+}
+
+static enum scenario_class class_pick(struct random *r)
+{
+    uint32_t total = 0, class = 0;
+    for (uint32_t i = 0; i < CLASS_COUNT; i++)
+        total += classes[i].weight;
+    uint64_t pick = random_range(r, 0, total - 1);
+    while (pick >= classes[class].weight)
+        pick -= classes[class++].weight;
+    return (enum scenario_class)class;
+}
+
+static void make_nodes(struct scenario *s, struct random *r,
+                       uint32_t node_count)
+{
+    uint64_t pick = random_range(r, 0, 99);
+    if (pick < 3)
+        s->node_count = 1;
+    else if (pick < 85)
+        s->node_count = (uint32_t)random_range(r, 2, 5);
+    else
+        s->node_count = (uint32_t)random_range(r, 6, 9);
+    if (node_count != 0)
+        s->node_count = node_count;
+    s->id_base = (uint32_t)random_scale(r, 1, 0xf0000000u);
+    s->id_step = (uint32_t)random_scale(r, 1, 0xfffff);
+}
+
+static void make_totem(struct scenario *s, struct random *r)
+{
+    static const uint64_t sequences[] = {0, UINT32_MAX, (uint64_t)1 << 63};
+    struct totem_config *t = &s->totem;
+    *t = (struct totem_config){.token_ns = 200 * SIM_MS,
+                               .token_retransmit_ns = 47 * SIM_MS,
+                               .hold_ns = 27 * SIM_MS,
+                               .join_ns = 100 * SIM_MS,
+                               .consensus_ns = 200 * SIM_MS,
+                               .merge_ns = 200 * SIM_MS,
+                               .fail_recv_const = 250};
+    uint64_t start = sequences[random_range(r, 0, 3) % 3];
+    t->first_seq = start == 0 ? 0 : start - random_scale(r, 1, 4000);
+    t->window_packets = (uint32_t)random_scale(r, 8, 256);
+    t->packet_size_max =
+        random_chance(r, 300000) ? 1472 : (uint32_t)random_range(r, 256, 1472);
+}
+
+static void make_network(struct scenario *s, struct random *r,
+                         enum scenario_class class)
+{
+    static const uint64_t speeds[] = {0, 800, 8000, 8000}; /* ps a byte */
+    uint64_t slowest = 20 * SIM_MS / (s->node_count + 2);
+    s->delay_ns =
+        random_scale(r, 10000, slowest < 2 * SIM_MS ? slowest : 2 * SIM_MS);
+    s->jitter_ns = random_range(r, 0, s->delay_ns / 2);
+    s->byte_ps = speeds[random_range(r, 0, 3)];
+    s->packet_cost_ns = random_scale(r, 1000, 10000);
+    s->timer_late_ns = random_scale(r, 1000, SIM_MS);
+    s->start_spread_ns = random_scale(r, 1, 300 * SIM_MS);
+    s->queue_max = 4 * s->totem.window_packets + 256;
+    s->queue_order = QUEUE_DATA_FIRST;
+    s->lossless = class == CLASS_LOSSLESS || class == CLASS_LOSSLESS_LEAVE;
+    if (s->lossless)
+        return;
+    s->queue_order = (enum queue_order)random_range(r, 0, 2);
+    s->report_unreachable = random_chance(r, 500000);
+    if (random_chance(r, 300000))
+        s->jitter_ns *= 4;
+    if (random_chance(r, 300000))
+        s->queue_max = (uint32_t)random_scale(r, 16, s->queue_max);
+    if (class != CLASS_LOSSY && random_chance(r, 600000))
+        return;
+    s->loss_ppm = (uint32_t)random_scale(r, 10, 50000);
+    if (random_chance(r, 400000))
+        s->duplicate_ppm = (uint32_t)random_scale(r, 100, 200000);
+    if (random_chance(r, 400000))
+        s->reorder_ppm = (uint32_t)random_scale(r, 100, 200000);
+}
+
+/* Bytes in a second when every window is full, roughly. */
+static uint64_t capacity(const struct scenario *s)
+{
+    uint64_t window = s->totem.window_packets, size = s->totem.packet_size_max;
+    uint64_t rotation_ns =
+        s->node_count * (s->delay_ns + s->jitter_ns + 8 * s->packet_cost_ns) +
+        window * (size * s->byte_ps / 1000 + 2 * s->packet_cost_ns);
+    return window * size * 1000 * SIM_MS / rotation_ns;
+}
+
+static void make_load(struct scenario *s, struct random *r)
+{
+    uint64_t most = 2000000 / (s->node_count > 4 ? s->node_count / 4 : 1);
+    uint64_t bytes_in_second = capacity(s);
+    if (most > bytes_in_second)
+        most = bytes_in_second;
+    s->load_bytes = random_scale(r, 2000, most > 2000 ? most : 2000);
+    s->sizes = (enum size_profile)random_range(r, 0, SIZES_MIXED);
+    s->load_interval_ns = random_scale(r, 100000, 200 * SIM_MS);
+    s->load_burst = (uint32_t)random_scale(r, 1, 30);
+    s->load_senders = (uint32_t)random_range(r, 1, s->node_count);
+    if (random_chance(r, 500000))
+        s->load_senders = s->node_count;
+    static const uint32_t safe[] = {0, 20, 50, 100};
+    s->safe_percent = safe[random_range(r, 0, 3)];
+    s->saturate = random_chance(r, 200000);
+    s->abandon_ppm = random_chance(r, 200000) ? 100000 : 0;
+    s->load_end_ns = s->heal_ns + 100 * SIM_MS;
+    s->bound_ns = 5000 * SIM_MS +
+                  s->load_bytes * 1000 / (bytes_in_second + 1) * 5 * SIM_MS;
+}
+
+static uint32_t pick_node(const struct scenario *s, struct random *r)
+{
+    /* The representative is the one whose fate is special. */
+    if (random_chance(r, 300000))
+        return 0;
+    return (uint32_t)random_range(r, 0, s->node_count - 1);
+}
+
+static uint64_t pick_restart(struct random *r)
+{
+    switch (random_range(r, 0, 4)) {
+    case 0:
+    case 1:
+        return random_scale(r, SIM_MS / 10, 190 * SIM_MS);
+    case 2:
+    case 3:
+        return random_range(r, 200 * SIM_MS, 1200 * SIM_MS);
+    default:
+        return SIM_NEVER;
+    }
+}
+
+static void make_fault(struct scenario *s, struct random *r, uint32_t kinds,
+                       struct fault *f)
+{
+    do
+        f->kind = (enum fault_kind)random_range(r, 0, FAULT_KINDS - 1);
+    while ((kinds & 1u << f->kind) == 0);
+    f->duration_ns = random_scale(r, SIM_MS, 1500 * SIM_MS);
+    f->node = pick_node(s, r);
+    switch (f->kind) {
+    case FAULT_LOSS:
+        f->value = random_scale(r, 1000, 1000000);
+        f->channels = (uint32_t)random_range(r, 1, 3);
+        if (random_chance(r, 500000))
+            f->node = UINT32_MAX;
+        break;
+    case FAULT_DELAY:
+        f->value = random_scale(r, SIM_MS / 10, 300 * SIM_MS);
+        if (random_chance(r, 500000))
+            f->node = UINT32_MAX;
+        break;
+    case FAULT_DUPLICATE:
+    case FAULT_REORDER:
+        f->value = random_scale(r, 1000, 500000);
+        break;
+    case FAULT_SLOW:
+        f->value = random_scale(r, 10000, 2 * SIM_MS);
+        break;
+    case FAULT_PARTITION:
+        f->value = random_range(r, 2, s->node_count < 4 ? 3 : 4);
+        f->shape = random_next(r);
+        break;
+    case FAULT_CUT:
+        f->other = pick_node(s, r);
+        break;
+    case FAULT_CRASH:
+        f->value = random_chance(r, 500000) ? 0 : random_scale(r, 1, 64);
+        f->duration_ns = pick_restart(r);
+        break;
+    case FAULT_CRASH_IN_RECOVERY:
+        f->value = random_range(r, 1, s->node_count);
+        f->duration_ns = pick_restart(r);
+        break;
+    case FAULT_LEAVE:
+        f->duration_ns = pick_restart(r);
+        break;
+    case FAULT_DEAF:
+    case FAULT_MUTE:
+    case FAULT_FREEZE:
+    case FAULT_KINDS:
+        break;
+    }
+}
+
+static void make_faults(struct scenario *s, struct random *r, uint32_t kinds)
+{
+    s->heal_ns = random_range(r, 500 * SIM_MS, 3000 * SIM_MS);
+    if (random_chance(r, 150000) && kinds & 1u << FAULT_PARTITION) {
+        s->final_parts = 2;
+        s->final_shape = random_next(r);
+    }
+    if (kinds == 0)
+        return;
+    uint64_t first = random_chance(r, 200000) ? 0 : 400 * SIM_MS;
+    if (s->heal_ns < first + 100 * SIM_MS)
+        s->heal_ns = first + 100 * SIM_MS;
+    s->fault_count = (uint32_t)random_scale(r, 1, 12);
+    for (uint32_t i = 0; i < s->fault_count; i++) {
+        make_fault(s, r, kinds, &s->faults[i]);
+        s->faults[i].at_ns = random_range(r, first, s->heal_ns - 1);
+        /* Some come right behind another. */
+        if (i > 0 && random_chance(r, 300000))
+            s->faults[i].at_ns =
+                s->faults[i - 1].at_ns + random_scale(r, 1, 250 * SIM_MS);
+        if (s->faults[i].at_ns >= s->heal_ns)
+            s->faults[i].at_ns = s->heal_ns - 1;
+    }
+}
+
+void scenario_make(struct scenario *s, uint64_t seed, uint32_t node_count)
+{
+    struct random random, *r = &random;
+    random_seed(r, seed);
+    *s = (struct scenario){.seed = seed};
+    enum scenario_class class = class_pick(r);
+    s->name = classes[class].name;
+    make_nodes(s, r, node_count);
+    make_totem(s, r);
+    make_network(s, r, class);
+    make_faults(s, r, classes[class].faults);
+    make_load(s, r);
+}
+
+void scenario_print(const struct scenario *s)
+{
+    const struct totem_config *t = &s->totem;
+    printf("seed %llu: %s, %u nodes, window %u packets of %u bytes, first "
+           "seq %llu\n",
+           (unsigned long long)s->seed, s->name, s->node_count,
+           t->window_packets, t->packet_size_max,
+           (unsigned long long)t->first_seq);
+    printf("network: %.3f ms + %.3f ms, %.1f ns a byte, loss %u ppm, "
+           "duplicates %u ppm, reordering %u ppm, queue %u packets\n",
+           (double)s->delay_ns / 1e6, (double)s->jitter_ns / 1e6,
+           (double)s->byte_ps / 1e3, s->loss_ppm, s->duplicate_ppm,
+           s->reorder_ppm, s->queue_max);
+    printf("load: %llu bytes by %u nodes, %u %% safe%s; faults: %u, healed at "
+           "%.0f ms, then %.0f ms to be well again\n",
+           (unsigned long long)s->load_bytes, s->load_senders, s->safe_percent,
+           s->saturate ? ", saturating" : "", s->fault_count,
+           (double)s->heal_ns / 1e6, (double)s->bound_ns / 1e6);
+}

@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* sim.h - a cluster in one process, in virtual time.
+ *
+ * A seed gives a scenario (scenario.c): nodes, network, load, faults. A world
+ * (world.c) runs it: the pure core of every node (node.c), the packets between
+ * them (network.c), the faults (fault.c). Everything that happens is recorded
+ * in a trace and checked (check.h). The same seed gives the same run. */
+#ifndef TEST_SIM_SIM_H
+#define TEST_SIM_SIM_H
+
+#include "daemon/group/group.h"
+#include "daemon/totem/totem.h"
+#include "test/sim/check.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define SIM_MS 1000000ull
+#define SIM_NEVER UINT64_MAX
+
+enum { SIM_MESSAGE_MAX = 65536, SIM_FAULTS_MAX = 64 };
+
+// --- random.c ---------------------------------------------------------------
+
+struct random {
+    uint64_t s[4];
+};
+
+void random_seed(struct random *r, uint64_t seed);
+uint64_t random_next(struct random *r);
+/* low .. high, both included. */
+uint64_t random_range(struct random *r, uint64_t low, uint64_t high);
+/* The same, small values as likely as large ones. */
+uint64_t random_scale(struct random *r, uint64_t low, uint64_t high);
+bool random_chance(struct random *r, uint32_t ppm);
+uint64_t random_hash(uint64_t a, uint64_t b);
+
+// --- scenario.c -------------------------------------------------------------
+
+enum fault_kind {
+    FAULT_LOSS,      /* of value ppm; `channels`; to `node`, or all */
+    FAULT_DELAY,     /* value ns more on every link to `node`, or all */
+    FAULT_DUPLICATE, /* value ppm */
+    FAULT_REORDER,   /* value ppm */
+    FAULT_SLOW,      /* node takes value ns for a packet */
+    FAULT_PARTITION, /* in value parts, by `shape` */
+    FAULT_CUT,       /* from node to other, one way */
+    FAULT_DEAF,      /* node hears nobody */
+    FAULT_MUTE,      /* nobody hears node */
+    FAULT_CRASH,     /* after value more packets; restarts after duration */
+    FAULT_CRASH_IN_RECOVERY, /* the next value nodes that begin recovery */
+    FAULT_FREEZE,    /* for duration */
+    FAULT_LEAVE,     /* gracefully; restarts after duration */
+    FAULT_KINDS
+};
+
+enum { CHANNEL_TOKEN = 1, CHANNEL_DATA = 2 };
+
+struct fault {
+    enum fault_kind kind;
+    uint64_t at_ns, duration_ns; /* SIM_NEVER: until the healing */
+    uint32_t node, other;        /* places in the world; UINT32_MAX: all */
+    uint32_t channels;
+    uint64_t value, shape;
+};
+
+enum size_profile { SIZES_SMALL, SIZES_EDGES, SIZES_LARGE, SIZES_MIXED };
+enum queue_order { QUEUE_TOKEN_FIRST, QUEUE_DATA_FIRST, QUEUE_ANY };
+
+struct scenario {
+    uint64_t seed;
+    const char *name;
+    bool lossless; /* no retransmission may be asked for, no token lost */
+    uint32_t node_count, id_base, id_step;
+    struct totem_config totem; /* but the node's own */
+    /* network */
+    uint64_t delay_ns, jitter_ns, byte_ps;
+    uint32_t loss_ppm, duplicate_ppm, reorder_ppm;
+    uint32_t queue_max; /* packets of a receiver's data socket */
+    bool report_unreachable;
+    /* nodes */
+    uint64_t start_spread_ns, packet_cost_ns, timer_late_ns;
+    enum queue_order queue_order;
+    /* load */
+    enum size_profile sizes;
+    uint64_t load_bytes, load_interval_ns;
+    uint32_t load_burst, load_senders, safe_percent, abandon_ppm;
+    bool saturate; /* the queue of a sender is never empty */
+    /* time */
+    uint64_t load_end_ns, heal_ns, bound_ns;
+    uint32_t final_parts; /* the network stays in as many parts */
+    uint64_t final_shape;
+    struct fault faults[SIM_FAULTS_MAX];
+    uint32_t fault_count;
+};
+
+/* `node_count` 0: from the seed. */
+void scenario_make(struct scenario *s, uint64_t seed, uint32_t node_count);
+void scenario_print(const struct scenario *s);
+const char *fault_name(enum fault_kind kind);
+
+// --- world.c ----------------------------------------------------------------
+
+struct packet { /* shared by its receivers */
+    uint32_t references;
+    uint32_t size;
+    uint8_t data[];
+};
+
+enum sim_event_kind {
+    SIM_START,   /* node */
+    SIM_TIMER,   /* node */
+    SIM_ARRIVAL, /* packet at node, on a channel */
+    SIM_RUN,     /* node takes the next packet of its queues */
+    SIM_LOAD,    /* node gets messages to send */
+    SIM_FAULT,   /* begins */
+    SIM_FAULT_END,
+    SIM_CRASH,   /* node, if it is still in life `tag` */
+    SIM_RESTART, /* node, if down */
+    SIM_THAW,    /* node */
+    SIM_UNREACHABLE, /* node learns, in life `tag`, that id is down */
+    SIM_HEAL,
+    SIM_POLL /* is all well again? */
+};
+
+struct sim_event {
+    uint64_t at_ns, order;
+    enum sim_event_kind kind;
+    uint32_t node, value;
+    uint64_t tag;
+    struct packet *packet;
+};
+
+struct queue { /* of packets, bounded; a socket's buffer */
+    struct packet **items;
+    uint32_t head, count, max;
+};
+
+struct pending {
+    uint32_t size_bytes;
+    bool safe;
+};
+
+struct node {
+    uint32_t place, id;
+    bool up, frozen;
+    uint64_t incarnation, ring_seq, clock_offset_ns;
+    uint32_t process; /* in the trace */
+    struct totem *totem;
+    struct group *group;
+    uint32_t sends_left; /* then it crashes; UINT32_MAX: never */
+    uint64_t restart_after_ns; /* a crash; SIM_NEVER: not by itself */
+    /* reception */
+    struct queue token_queue, data_queue;
+    uint64_t busy_until_ns, run_at_ns, packet_cost_ns;
+    uint64_t frozen_at_ns;
+    /* timer */
+    uint64_t wake_ns, timer_at_ns; /* in the world's time */
+    /* what is to be sent */
+    struct pending *pending;
+    uint32_t pending_head, pending_count, pending_max;
+    uint64_t pending_bytes;
+    uint32_t message; /* number of the one under way, or TRACE_NONE */
+    uint8_t *content; /* of it */
+    size_t payload_max;
+    /* for the end */
+    struct totem_ring_id ring_id;
+    uint32_t member_count;
+    uint32_t members[TOTEM_NODES_MAX];
+    uint64_t sent_in_ring, delivered_in_ring, owed;
+};
+
+struct link {
+    bool cut; /* by a fault of its own */
+    uint64_t last_ns;
+};
+
+struct coverage {
+    enum totem_state from, to;
+    char reason[64];
+    uint64_t count;
+};
+
+enum { COVERAGE_MAX = 256 };
+
+struct results { /* of any number of runs */
+    uint64_t passed, failed, skipped;
+    uint64_t virtual_ns, messages, deliveries, configurations, packets, steps;
+    uint64_t faults[FAULT_KINDS];
+    struct coverage coverage[COVERAGE_MAX];
+    uint32_t coverage_count;
+};
+
+struct world {
+    const struct scenario *scenario;
+    struct results *results;
+    struct random random;
+    struct trace *trace;
+    uint64_t now_ns, order;
+    struct sim_event *heap;
+    uint32_t heap_count, heap_max;
+    struct node *nodes;
+    uint32_t node_count;
+    /* network */
+    struct link *links; /* from * node_count + to */
+    uint64_t *sender_free_ns;
+    uint32_t parts; /* 0, 1: whole */
+    uint64_t shape;
+    struct {
+        uint32_t ppm, node, channels;
+    } loss;
+    struct {
+        uint64_t ns;
+        uint32_t node;
+    } delay;
+    uint32_t duplicate_ppm, reorder_ppm;
+    /* faults */
+    uint32_t recovery_crashes;
+    uint64_t recovery_restart_ns;
+    bool healed;
+    uint64_t well_since_ns;
+    bool done;
+    /* load */
+    uint64_t bytes_left;
+    uint32_t messages_left;
+    uint32_t short_messages[2][65536]; /* by content, of 1 and 2 bytes */
+    uint32_t short_count[2];
+    uint8_t *expected;
+    uint64_t steps, packets;
+    bool verbose, trace_packets;
+};
+
+/* Runs the scenario: true when nothing was violated; else trace_violation()
+ * tells, copied to `text`. Adds to *results. */
+bool world_run(const struct scenario *s, bool verbose, bool packets,
+               struct results *results, char *text, size_t text_size);
+
+void world_at(struct world *w, uint64_t at_ns, struct sim_event event);
+struct node *world_node_of_id(struct world *w, uint32_t id);
+void world_note(struct world *w, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+void packet_release(struct packet *p);
+
+// --- network.c --------------------------------------------------------------
+
+void network_send(struct world *w, struct node *from,
+                  const struct totem_send *send);
+bool network_same_part(const struct world *w, uint32_t a, uint32_t b);
+void network_heal(struct world *w);
+bool queue_push(struct queue *q, struct packet *p);
+struct packet *queue_pop(struct queue *q); /* NULL when empty */
+void queue_clear(struct queue *q);
+
+// --- node.c -----------------------------------------------------------------
+
+void node_start(struct world *w, struct node *n);
+void node_stop(struct world *w, struct node *n, enum trace_end how);
+void node_leave(struct world *w, struct node *n);
+void node_arrival(struct world *w, struct node *n, struct packet *p,
+                  uint32_t channel);
+void node_run(struct world *w, struct node *n);
+void node_timer(struct world *w, struct node *n);
+void node_unreachable(struct world *w, struct node *n, uint32_t id);
+void node_thaw(struct world *w, struct node *n);
+void node_submit(struct world *w, struct node *n);
+void node_stats_check(struct world *w, const struct node *n);
+void node_schedule(struct world *w, struct node *n); /* its timer and run */
+
+// --- load.c -----------------------------------------------------------------
+
+void load_add(struct world *w, struct node *n, uint32_t count);
+/* Fills the open visit; gives the packets' worth left over. */
+uint32_t load_visit(struct world *w, struct node *n);
+/* A message came out of the group layer. */
+void load_delivered(struct world *w, struct node *n,
+                    const struct group_event *e);
+
+// --- fault.c ----------------------------------------------------------------
+
+void fault_begin(struct world *w, uint32_t number);
+void fault_end(struct world *w, uint32_t number);
+void fault_recovery_begins(struct world *w, struct node *n);
+void fault_heal(struct world *w);
+
+// --- coverage.c -------------------------------------------------------------
+
+void coverage_count(struct results *r, enum totem_state from,
+                    enum totem_state to, const char *reason, uint64_t count);
+void coverage_print(struct results *r);
+void results_add(struct results *to, const struct results *from);
+
+#endif

@@ -1,0 +1,720 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* test_net.c - UDP on addresses of 127/8, and multicast between two network
+ * namespaces (root only). */
+#include "daemon/net/net.h"
+
+#include "test/unit/unit.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* --- a kernel that fails when it is told to ------------------------------- */
+
+/* This definition comes before the C library's. */
+static int fail_code;          /* 0: do not */
+static int fail_times;         /* that often */
+static bool fail_segmented;    /* only messages with a UDP_SEGMENT */
+static unsigned send_limit;    /* messages taken of a call; 0: all */
+static unsigned calls;
+
+int sendmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags)
+{
+    calls++;
+    bool hit = !fail_segmented || messages[0].msg_hdr.msg_controllen > 0;
+    if (fail_code != 0 && fail_times > 0 && hit) {
+        fail_times--;
+        errno = fail_code;
+        return -1;
+    }
+    if (send_limit != 0 && count > send_limit)
+        count = send_limit;
+    return (int)syscall(SYS_sendmmsg, fd, messages, count, flags);
+}
+
+static void kernel_heal(void)
+{
+    fail_code = fail_times = 0;
+    fail_segmented = false;
+    send_limit = calls = 0;
+}
+
+static void kernel_fail(int code, int times)
+{
+    kernel_heal();
+    fail_code = code;
+    fail_times = times;
+}
+
+/* --- nodes on loopback ---------------------------------------------------- */
+
+enum { NODE_MAX = 3 };
+
+static struct in_addr ip(const char *text)
+{
+    struct in_addr a;
+    CU_ASSERT_FATAL(inet_pton(AF_INET, text, &a) == 1);
+    return a;
+}
+
+/* Ports of this process, so that two runs at a time do not meet. */
+static uint16_t port_base(void)
+{
+    return (uint16_t)(20000 + (unsigned)getpid() % 6000 * 2);
+}
+
+static struct in_addr addresses[NODE_MAX];
+
+static struct net_config config_of(int node)
+{
+    for (int i = 0; i < NODE_MAX; i++)
+        addresses[i].s_addr = htonl(0x7f000002 + (uint32_t)i);
+    return (struct net_config){
+        .bind_net = addresses[node],
+        .port = port_base(),
+        .mtu = 1500,
+        .node_count = NODE_MAX,
+        .nodes = addresses,
+        .receive_buffer_bytes = 2 << 20,
+        .send_buffer_bytes = 2 << 20,
+        .node_id = (uint32_t)node + 1,
+    };
+}
+
+static struct net *node_open(const struct net_config *c)
+{
+    struct net *n = NULL;
+    char error[256] = "";
+    int code = net_open(&n, c, error, sizeof error);
+    if (code != 0)
+        printf("net_open: %d: %s\n", code, error);
+    CU_ASSERT_FATAL(code == 0);
+    return n;
+}
+
+static void cluster_open(struct net *nodes[NODE_MAX], bool offload_off)
+{
+    kernel_heal();
+    for (int i = 0; i < NODE_MAX; i++) {
+        struct net_config c = config_of(i);
+        c.offload_off = offload_off;
+        nodes[i] = node_open(&c);
+    }
+    for (int i = 0; i < NODE_MAX; i++)
+        for (int j = 0; j < NODE_MAX; j++) {
+            struct sockaddr_in a = {.sin_family = AF_INET,
+                                    .sin_addr = addresses[j],
+                                    .sin_port = htons(
+                                        (uint16_t)(port_base() + 1))};
+            if (i != j)
+                net_peer_learn(nodes[i], (uint32_t)j + 1, &a);
+        }
+}
+
+static void cluster_close(struct net *nodes[NODE_MAX])
+{
+    kernel_heal();
+    for (int i = 0; i < NODE_MAX; i++)
+        net_close(nodes[i]);
+}
+
+/* A datagram whose every byte follows from `number`. */
+static uint8_t byte_at(uint32_t number, size_t i)
+{
+    return (uint8_t)(number * 31 + i * 7 + (i >> 8));
+}
+
+static size_t put(struct net *n, uint32_t number, size_t size)
+{
+    uint8_t *at = net_claim(n, size + 100);
+    for (size_t i = 0; i < size; i++)
+        at[i] = byte_at(number, i);
+    return size;
+}
+
+static bool is_datagram(struct bytes data, uint32_t number, size_t size)
+{
+    if (data.n != size)
+        return false;
+    for (size_t i = 0; i < size; i++)
+        if (data.p[i] != byte_at(number, i))
+            return false;
+    return true;
+}
+
+static bool readable(const struct net *n, enum net_channel channel)
+{
+    struct pollfd p = {.fd = net_fd(n, channel), .events = POLLIN};
+    return poll(&p, 1, 1000) == 1;
+}
+
+static bool quiet(struct net *n, enum net_channel channel)
+{
+    struct pollfd p = {.fd = net_fd(n, channel), .events = POLLIN};
+    return poll(&p, 1, 30) == 0 && net_receive(n, channel) == 0;
+}
+
+/* Next datagram, over as many calls as it takes. */
+static bool take(struct net *n, enum net_channel channel,
+                 struct net_datagram *d)
+{
+    while (!net_next(n, d))
+        if (!readable(n, channel) || net_receive(n, channel) == 0)
+            return false;
+    return true;
+}
+
+static bool take_is(struct net *n, enum net_channel channel, uint32_t number,
+                    size_t size)
+{
+    struct net_datagram d;
+    return take(n, channel, &d) && is_datagram(d.data, number, size);
+}
+
+/* --- opening -------------------------------------------------------------- */
+
+static int open_fails(const struct net_config *c, const char *says)
+{
+    struct net *n = NULL;
+    char error[256] = "";
+    int code = net_open(&n, c, error, sizeof error);
+    CU_ASSERT(n == NULL);
+    CU_ASSERT(strstr(error, says) != NULL);
+    if (strstr(error, says) == NULL)
+        printf("said: %s\n", error);
+    return code;
+}
+
+static void test_refuses(void)
+{
+    struct net_config c = config_of(0);
+    c.bind_net = ip("198.51.100.0");
+    CU_ASSERT(open_fails(&c, "198.51.100.0") == -EADDRNOTAVAIL);
+    c = config_of(0);
+    c.port = 65535;
+    CU_ASSERT(open_fails(&c, "65534") == -EINVAL);
+    c = config_of(0);
+    c.mtu = 100;
+    CU_ASSERT(open_fails(&c, "netmtu") == -EINVAL);
+    c = config_of(0);
+    c.multicast = true;
+    c.mcast_addr = ip("10.0.0.1");
+    CU_ASSERT(open_fails(&c, "mcastaddr") == -EINVAL);
+    c = config_of(0);
+    c.node_count = 100000;
+    CU_ASSERT(open_fails(&c, "256") == -EINVAL);
+    net_close(NULL);
+}
+
+static void test_port_in_use(void)
+{
+    struct net_config c = config_of(0);
+    struct net *n = node_open(&c);
+    CU_ASSERT(open_fails(&c, "in use") == -EADDRINUSE);
+    net_close(n);
+    /* Somebody has the token's port alone, of all addresses. */
+    int fd = socket(AF_INET, SOCK_DGRAM, 0);
+    struct sockaddr_in any = {.sin_family = AF_INET,
+                              .sin_port =
+                                  htons((uint16_t)(port_base() + 1))};
+    CU_ASSERT_FATAL(bind(fd, (struct sockaddr *)&any, sizeof any) == 0);
+    CU_ASSERT(open_fails(&c, "in use") == -EADDRINUSE);
+    close(fd);
+    n = node_open(&c);
+    net_close(n);
+}
+
+static void test_loopback_only_when_meant(void)
+{
+    struct net_config c = config_of(1);
+    struct net *n = node_open(&c);
+    CU_ASSERT(net_local_address(n).s_addr == ip("127.0.0.3").s_addr);
+    CU_ASSERT_STRING_EQUAL(net_interface(n), "lo");
+    CU_ASSERT(net_payload_size(n) == 1472);
+    CU_ASSERT(net_interface_up(n));
+    net_close(n);
+    c.bind_net = ip("127.0.0.0");
+    c.mtu = 0;
+    n = node_open(&c);
+    CU_ASSERT(net_local_address(n).s_addr == ip("127.0.0.1").s_addr);
+    CU_ASSERT(net_payload_size(n) <= 16384 - 28);
+    CU_ASSERT(net_payload_size(n) >= 1472);
+    CU_ASSERT(net_receive_buffer(n) >= 64 * 1024);
+    net_close(n);
+}
+
+/* --- sending and receiving ------------------------------------------------ */
+
+static void test_all_ways(void)
+{
+    struct net *n[NODE_MAX];
+    cluster_open(n, false);
+    net_commit_all(n[0], put(n[0], 1, 300));
+    net_commit_ring(n[0], put(n[0], 2, 200), (uint32_t[]){1, 3}, 2);
+    net_commit_node(n[0], put(n[0], 3, 100), 2);
+    struct sockaddr_in third;
+    CU_ASSERT_FATAL(net_peer_address(n[0], 3, &third));
+    net_commit_address(n[0], put(n[0], 4, 50), &third);
+    net_commit_node(n[0], put(n[0], 5, 100), 77);
+    net_flush(n[0]);
+    CU_ASSERT(net_stats_get(n[0])->unknown_peer == 1);
+
+    CU_ASSERT(take_is(n[1], NET_DATA, 1, 300));
+    struct net_datagram d;
+    CU_ASSERT(take(n[1], NET_TOKEN, &d));
+    CU_ASSERT(is_datagram(d.data, 3, 100));
+    CU_ASSERT(d.source.sin_addr.s_addr == addresses[0].s_addr);
+    CU_ASSERT(d.source.sin_port == htons((uint16_t)(port_base() + 1)));
+    CU_ASSERT(net_peer_find(n[1], &d.source) == 1);
+    CU_ASSERT(take_is(n[2], NET_DATA, 1, 300));
+    CU_ASSERT(take_is(n[2], NET_DATA, 2, 200));
+    CU_ASSERT(take_is(n[2], NET_TOKEN, 4, 50));
+    CU_ASSERT(quiet(n[0], NET_DATA) && quiet(n[0], NET_TOKEN));
+    CU_ASSERT(quiet(n[1], NET_DATA) && quiet(n[1], NET_TOKEN));
+    const struct net_stats *s = net_stats_get(n[0]);
+    CU_ASSERT(s->sent_datagrams == 5);
+    CU_ASSERT(s->sent_bytes == 2 * 300 + 200 + 100 + 50);
+    CU_ASSERT(s->send_errors == 0);
+    cluster_close(n);
+}
+
+/* 300 datagrams of mixed sizes to two nodes: full ones, short ones that end a
+ * run, some beyond the MTU; with offload and without. */
+static size_t mixed_size(uint32_t i)
+{
+    if (i % 90 == 89)
+        return 16384;
+    return i % 17 == 16 ? 1 + i : 1472;
+}
+
+static void exchange_mixed(bool offload_off)
+{
+    enum { COUNT = 300, ROUND = 50 };
+    struct net *n[NODE_MAX];
+    cluster_open(n, offload_off);
+    for (uint32_t i = 0; i < COUNT; i++) {
+        net_commit_ring(n[0], put(n[0], i, mixed_size(i)),
+                        (uint32_t[]){1, 2, 3}, 3);
+        if (i % ROUND != ROUND - 1)
+            continue;
+        net_flush(n[0]);
+        for (uint32_t j = i - ROUND + 1; j <= i; j++) {
+            CU_ASSERT_FATAL(take_is(n[1], NET_DATA, j, mixed_size(j)));
+            CU_ASSERT_FATAL(take_is(n[2], NET_DATA, j, mixed_size(j)));
+        }
+    }
+    const struct net_stats *s = net_stats_get(n[0]);
+    CU_ASSERT(s->sent_datagrams == 2 * COUNT);
+    CU_ASSERT(s->send_calls <= (offload_off ? 12 : 6));
+    s = net_stats_get(n[1]);
+    CU_ASSERT(s->received_datagrams == COUNT);
+    CU_ASSERT(s->kernel_drops == 0);
+    if (!offload_off) /* large ones come whole, in few calls */
+        CU_ASSERT(s->receive_calls < COUNT / 4);
+    cluster_close(n);
+}
+
+static void test_mixed_with_offload(void)
+{
+    exchange_mixed(false);
+}
+
+static void test_mixed_without_offload(void)
+{
+    exchange_mixed(true);
+}
+
+/* What goes to one address arrives in the order of commits, also when another
+ * address comes between. */
+static void test_order(void)
+{
+    struct net *n[NODE_MAX];
+    cluster_open(n, false);
+    for (uint32_t i = 0; i < 40; i++)
+        net_commit_node(n[0], put(n[0], i, 500), i % 3 == 0 ? 3 : 2);
+    net_flush(n[0]);
+    for (uint32_t i = 0; i < 40; i++)
+        CU_ASSERT(take_is(n[i % 3 == 0 ? 2 : 1], NET_TOKEN, i, 500));
+    cluster_close(n);
+}
+
+/* More than the transmit buffer holds, more runs than its table: it flushes by
+ * itself. */
+static void test_flushes_when_full(void)
+{
+    struct net *n[NODE_MAX];
+    cluster_open(n, false);
+    for (uint32_t i = 0; i < 2000; i++) {
+        net_commit_node(n[0], put(n[0], i, 200), 2 + i % 2);
+        CU_ASSERT_FATAL(i % 2 == 0 || net_stats_get(n[0])->send_errors == 0);
+    }
+    CU_ASSERT(net_stats_get(n[0])->send_calls > 0);
+    net_flush(n[0]);
+    CU_ASSERT(net_stats_get(n[0])->sent_datagrams == 2000);
+    for (uint32_t i = 0; i < 2000; i++)
+        CU_ASSERT_FATAL(take_is(n[1 + i % 2], NET_TOKEN, i, 200));
+    for (uint32_t i = 0; i < 40; i++) {
+        net_claim(n[0], 16384);
+        net_commit_node(n[0], put(n[0], i, 16000), 2);
+    }
+    net_flush(n[0]);
+    for (uint32_t i = 0; i < 40; i++)
+        CU_ASSERT_FATAL(take_is(n[1], NET_TOKEN, i, 16000));
+    cluster_close(n);
+}
+
+static void test_discard_and_drops(void)
+{
+    kernel_heal();
+    struct net_config c = config_of(0), small = config_of(1);
+    small.receive_buffer_bytes = 16 * 1024;
+    c.offload_off = true; /* the kernel counts one for a whole run */
+    struct net *a = node_open(&c), *b = node_open(&small);
+    for (uint32_t i = 0; i < 400; i++)
+        net_commit_all(a, put(a, i, 1400 - i));
+    net_flush(a);
+    uint32_t waiting = net_discard(b);
+    CU_ASSERT(waiting > 0 && waiting < 400);
+    struct net_datagram d;
+    CU_ASSERT(!net_next(b, &d));
+    /* The count comes with the next datagram that has room. */
+    net_commit_all(a, put(a, 1, 100));
+    net_flush(a);
+    CU_ASSERT(take_is(b, NET_DATA, 1, 100));
+    CU_ASSERT(net_stats_get(b)->kernel_drops == 400 - waiting);
+    net_close(a);
+    net_close(b);
+}
+
+/* --- errors --------------------------------------------------------------- */
+
+static void test_unreachable(void)
+{
+    struct net *n[NODE_MAX];
+    cluster_open(n, false);
+    net_close(n[1]);
+    n[1] = NULL;
+    CU_ASSERT(net_unreachable_next(n[0]) == 0);
+    net_commit_node(n[0], put(n[0], 0, 100), 2);
+    net_flush(n[0]);
+    usleep(20000); /* the refusal now waits on the socket */
+    net_commit_node(n[0], put(n[0], 1, 100), 3);
+    net_flush(n[0]);
+    CU_ASSERT(take_is(n[2], NET_TOKEN, 1, 100));
+    CU_ASSERT(net_stats_get(n[0])->send_errors == 0);
+    CU_ASSERT(net_unreachable_next(n[0]) == 2);
+    CU_ASSERT(net_unreachable_next(n[0]) == 0);
+
+    /* Noticed by receiving, too; and afterwards the socket is at rest. */
+    for (int i = 0; i < 5; i++)
+        net_commit_ring(n[0], put(n[0], 2, 100), (uint32_t[]){2}, 1);
+    net_flush(n[0]);
+    usleep(20000);
+    struct pollfd p = {.fd = net_fd(n[0], NET_TOKEN), .events = POLLIN};
+    CU_ASSERT(poll(&p, 1, 0) == 1 && (p.revents & POLLERR) != 0);
+    CU_ASSERT(net_receive(n[0], NET_TOKEN) == 0);
+    CU_ASSERT(poll(&p, 1, 0) == 0);
+    CU_ASSERT(net_unreachable_next(n[0]) == 2);
+    CU_ASSERT(net_unreachable_next(n[0]) == 0);
+
+    /* A datagram that waits behind the error is not lost. */
+    net_commit_node(n[0], put(n[0], 3, 100), 2);
+    net_flush(n[0]);
+    net_commit_node(n[2], put(n[2], 4, 100), 1);
+    net_flush(n[2]);
+    usleep(20000);
+    CU_ASSERT(take_is(n[0], NET_TOKEN, 4, 100));
+    cluster_close(n);
+}
+
+static void send_ten(struct net *n)
+{
+    for (uint32_t i = 0; i < 10; i++)
+        net_commit_node(n, put(n, i, 1000), 2);
+    net_flush(n);
+}
+
+static void expect_ten(struct net *n)
+{
+    for (uint32_t i = 0; i < 10; i++)
+        CU_ASSERT_FATAL(take_is(n, NET_TOKEN, i, 1000));
+    CU_ASSERT(quiet(n, NET_TOKEN));
+}
+
+static void test_segmentation_refused(void)
+{
+    static const int codes[] = {EIO, EINVAL, EOPNOTSUPP};
+    for (size_t i = 0; i < sizeof codes / sizeof *codes; i++) {
+        struct net *n[NODE_MAX];
+        cluster_open(n, false);
+        kernel_fail(codes[i], 1000);
+        fail_segmented = true;
+        send_ten(n[0]);
+        expect_ten(n[1]);
+        unsigned before = calls;
+        send_ten(n[0]);
+        CU_ASSERT(calls == before + 1); /* it remembers */
+        expect_ten(n[1]);
+        CU_ASSERT(net_stats_get(n[0])->send_errors == 0);
+        cluster_close(n);
+    }
+}
+
+static void test_transient_errors(void)
+{
+    static const int codes[] = {EINTR, EAGAIN, ENOBUFS, ENOMEM, ECONNREFUSED,
+                                EHOSTUNREACH};
+    for (size_t i = 0; i < sizeof codes / sizeof *codes; i++)
+        for (int limit = 0; limit < 2; limit++) {
+            struct net *n[NODE_MAX];
+            cluster_open(n, limit == 1);
+            /* Once: a second wait for room is granted only in time. */
+            kernel_fail(codes[i], 1);
+            send_limit = (unsigned)limit * 3;
+            send_ten(n[0]);
+            expect_ten(n[1]);
+            CU_ASSERT(net_stats_get(n[0])->send_errors == 0);
+            CU_ASSERT(net_stats_get(n[0])->sent_datagrams == 10);
+            cluster_close(n);
+        }
+}
+
+/* An error that lasts: what is gathered is dropped and counted, in bounded
+ * time, and the next flush starts afresh. */
+static void test_lasting_errors(void)
+{
+    static const int codes[] = {EAGAIN, ENOBUFS, ENETDOWN, ENETUNREACH, EPERM};
+    for (size_t i = 0; i < sizeof codes / sizeof *codes; i++) {
+        struct net *n[NODE_MAX];
+        cluster_open(n, false);
+        kernel_fail(codes[i], 1000000);
+        send_ten(n[0]);
+        CU_ASSERT(net_stats_get(n[0])->send_errors == 10);
+        CU_ASSERT(net_stats_get(n[0])->sent_datagrams == 0);
+        if (codes[i] != EAGAIN) /* then poll() would wait, but sees room */
+            CU_ASSERT(calls < 40);
+        kernel_heal();
+        send_ten(n[0]);
+        CU_ASSERT(calls == 1); /* segmentation was not blamed */
+        expect_ten(n[1]);
+        cluster_close(n);
+    }
+}
+
+/* --- peers ---------------------------------------------------------------- */
+
+static struct sockaddr_in at(uint32_t host, uint16_t port)
+{
+    return (struct sockaddr_in){.sin_family = AF_INET,
+                                .sin_addr.s_addr = htonl(host),
+                                .sin_port = htons(port)};
+}
+
+static void test_peers(void)
+{
+    struct net_config c = config_of(0);
+    struct net *n = node_open(&c);
+    struct sockaddr_in a = at(0x0a000001, 5), b = at(0x0a000002, 5), got;
+    CU_ASSERT(!net_peer_address(n, 7, &got));
+    CU_ASSERT(net_peer_find(n, &a) == 0);
+    net_peer_learn(n, 7, &a);
+    net_peer_learn(n, 8, &b);
+    CU_ASSERT(net_peer_find(n, &a) == 7 && net_peer_find(n, &b) == 8);
+    net_peer_learn(n, 7, &b); /* node 7 moved to where 8 was */
+    CU_ASSERT(net_peer_find(n, &b) == 7 && net_peer_find(n, &a) == 0);
+    CU_ASSERT(!net_peer_address(n, 8, &got));
+    CU_ASSERT(net_peer_address(n, 7, &got));
+    CU_ASSERT(got.sin_addr.s_addr == b.sin_addr.s_addr);
+    for (uint32_t i = 0; i < 1000; i++) {
+        a = at(0x0b000000 + i, 9);
+        net_peer_learn(n, 100 + i, &a);
+        CU_ASSERT(net_peer_find(n, &a) == 100 + i);
+    }
+    net_close(n);
+}
+
+/* --- multicast, between two namespaces ------------------------------------ */
+
+static int run(const char *format, int a)
+{
+    char command[256];
+    snprintf(command, sizeof command, format, (int)getpid(), a);
+    return system(command);
+}
+
+static int namespace_new(void)
+{
+    if (unshare(CLONE_NEWNET) != 0)
+        return -1;
+    if (run("true %d %d; ip link set lo up", 0) != 0)
+        return -1;
+    return open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+}
+
+static struct {
+    int home, a, b;
+} spaces = {-1, -1, -1};
+
+/* Two namespaces, a cable between them: 10.77.0.1 and 10.77.0.2. */
+static bool spaces_make(void)
+{
+    spaces.home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+    spaces.b = namespace_new();
+    spaces.a = namespace_new();
+    if (spaces.home < 0 || spaces.a < 0 || spaces.b < 0)
+        return false;
+    return run("true %d; ip link add va mtu 9000 type veth peer name vb "
+               "mtu 9000",
+               0) == 0 &&
+           run("ip link set vb netns /proc/%d/fd/%d", spaces.b) == 0 &&
+           run("true %d; ip addr add 10.77.0.1/24 dev va && "
+               "ip link set va up",
+               0) == 0 &&
+           setns(spaces.b, CLONE_NEWNET) == 0 &&
+           run("true %d; ip addr add 10.77.0.2/24 dev vb && "
+               "ip link set vb up",
+               0) == 0;
+}
+
+static void spaces_free(void)
+{
+    if (spaces.home >= 0)
+        CU_ASSERT_FATAL(setns(spaces.home, CLONE_NEWNET) == 0);
+    close(spaces.a);
+    close(spaces.b);
+    close(spaces.home);
+}
+
+static struct net *multicast_open(int space, uint32_t mtu, const char *group)
+{
+    CU_ASSERT_FATAL(setns(space, CLONE_NEWNET) == 0);
+    struct net_config c = {
+        .multicast = true,
+        .bind_net = ip("10.77.0.0"),
+        .mcast_addr = ip(group),
+        .port = 5405,
+        .mtu = mtu,
+        .receive_buffer_bytes = 4 << 20,
+        .send_buffer_bytes = 4 << 20,
+        .node_id = space == spaces.a ? 1 : 2,
+    };
+    return node_open(&c);
+}
+
+static void multicast_burst(struct net *a, struct net *b, size_t size)
+{
+    enum { COUNT = 150 };
+    for (uint32_t i = 0; i < COUNT; i++)
+        net_commit_ring(a, put(a, i, i == 100 ? 16384 : size),
+                        (uint32_t[]){1, 2}, 2);
+    net_flush(a);
+    for (uint32_t i = 0; i < COUNT; i++)
+        CU_ASSERT_FATAL(
+            take_is(b, NET_DATA, i, i == 100 ? 16384 : size));
+}
+
+static void test_multicast(void)
+{
+    CU_ASSERT_FATAL(spaces_make());
+    struct net *a = multicast_open(spaces.a, 0, "239.192.7.1");
+    struct net *b = multicast_open(spaces.b, 0, "239.192.7.1");
+    CU_ASSERT(net_payload_size(a) == 8972);
+    CU_ASSERT_STRING_EQUAL(net_interface(a), "va");
+    CU_ASSERT(net_local_address(a).s_addr == ip("10.77.0.1").s_addr);
+    multicast_burst(a, b, 8972);
+    multicast_burst(b, a, 60);
+    CU_ASSERT(net_stats_get(a)->send_calls <= 10);
+
+    /* What b hears, it can answer to where it came from. */
+    net_commit_all(a, put(a, 1, 100));
+    net_flush(a);
+    struct net_datagram d;
+    CU_ASSERT_FATAL(take(b, NET_DATA, &d));
+    net_peer_learn(b, 1, &d.source);
+    net_commit_node(b, put(b, 2, 70), 1);
+    net_flush(b);
+    CU_ASSERT(take_is(a, NET_TOKEN, 2, 70));
+    CU_ASSERT(quiet(a, NET_DATA)); /* nothing of its own came back */
+    net_close(b);
+
+    /* Another group on the same port is another cluster. */
+    b = multicast_open(spaces.b, 1500, "239.192.7.2");
+    CU_ASSERT(net_payload_size(b) == 1472);
+    net_commit_all(b, put(b, 3, 100));
+    net_flush(b);
+    CU_ASSERT(quiet(a, NET_DATA));
+    net_close(b);
+    net_close(a);
+    spaces_free();
+}
+
+static void test_interface_lost(void)
+{
+    CU_ASSERT_FATAL(spaces_make());
+    struct net *a = multicast_open(spaces.a, 0, "239.192.7.1");
+    CU_ASSERT(net_interface_up(a));
+    CU_ASSERT(run("true %d; ip link set va down", 0) == 0);
+    CU_ASSERT(!net_interface_up(a));
+    net_commit_all(a, put(a, 1, 100));
+    net_flush(a);
+    CU_ASSERT(net_stats_get(a)->send_errors == 1);
+    CU_ASSERT(run("true %d; ip link set va up", 0) == 0);
+    CU_ASSERT(net_interface_up(a));
+    CU_ASSERT(run("true %d; ip addr add 10.78.0.1/24 dev va; "
+                  "ip addr del 10.77.0.1/24 dev va",
+                  0) == 0);
+    CU_ASSERT(!net_interface_up(a));
+    CU_ASSERT(run("true %d; ip addr add 10.77.0.1/24 dev va", 0) == 0);
+    CU_ASSERT(net_interface_up(a));
+    CU_ASSERT(run("true %d; ip link del va", 0) == 0);
+    CU_ASSERT(!net_interface_up(a));
+    net_close(a);
+    spaces_free();
+}
+
+static const struct unit_test tests[] = {
+    {"refuses wrong configuration", test_refuses},
+    {"port in use", test_port_in_use},
+    {"loopback only when meant", test_loopback_only_when_meant},
+    {"all ways to send", test_all_ways},
+    {"mixed sizes, offload", test_mixed_with_offload},
+    {"mixed sizes, no offload", test_mixed_without_offload},
+    {"order", test_order},
+    {"flushes when full", test_flushes_when_full},
+    {"discards, counts the kernel's drops", test_discard_and_drops},
+    {"unreachable nodes", test_unreachable},
+    {"segmentation refused", test_segmentation_refused},
+    {"transient errors", test_transient_errors},
+    {"lasting errors", test_lasting_errors},
+    {"peers", test_peers},
+    /* The last two need namespaces of their own. */
+    {"multicast", test_multicast},
+    {"interface lost", test_interface_lost},
+};
+enum { TEST_COUNT = sizeof tests / sizeof *tests, TEST_NAMESPACED = 2 };
+
+/* Whether this process may make network namespaces: tried in a child. */
+static bool may_unshare(void)
+{
+    return system("unshare -n ip link set lo up 2>/dev/null") == 0;
+}
+
+int main(void)
+{
+    if (may_unshare())
+        return unit_main("net", tests, TEST_COUNT);
+    int status = unit_main("net", tests, TEST_COUNT - TEST_NAMESPACED);
+    printf("SKIP multicast, interface lost: network namespaces need root and "
+           "iproute2\n");
+    if (status == 0)
+        printf("%d passed, 0 failed, %d skipped\n",
+               TEST_COUNT - TEST_NAMESPACED, TEST_NAMESPACED);
+    return status;
+}
