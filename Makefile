@@ -29,7 +29,7 @@ obj = $(patsubst %.c,$(B)/%.o,$(wildcard $(1)))
 
 CORE     := $(call obj,daemon/totem/*.c daemon/group/*.c daemon/service/*.c)
 DAEMON   := $(call obj,daemon/*/*.c config/*.c ipc/*.c)
-EVS      := $(call obj,api/evs.c api/client.c ipc/*.c)
+EVS      := $(call obj,api/evs.c api/client.c api/handle.c ipc/*.c)
 SIM      := $(call obj,test/sim/*.c)
 UNITS    := $(patsubst test/unit/%.c,$(B)/unit/%,$(wildcard test/unit/test_*.c))
 FUZZERS  := $(patsubst test/fuzz/%.c,$(B)/fuzz/%,$(wildcard test/fuzz/fuzz_*.c))
@@ -74,6 +74,9 @@ $(B)/evsbench: $(B)/perf/evsbench.o $(B)/libevs.so
 
 $(B)/sim: $(SIM) $(CORE) $(call obj,daemon/base/check.c)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^
+
+# The checkers of the simulator have a unit test of their own.
+$(B)/unit/test_sim_check: $(call obj,test/sim/check.c test/sim/trace.c)
 
 $(B)/unit/%: $(B)/test/unit/%.o $(DAEMON) $(B)/libevs.a
 	@mkdir -p $(@D)

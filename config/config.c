@@ -53,7 +53,8 @@ fail(struct loader *l, int result, unsigned line, const char *format, ...)
     return result;
 }
 
-/* --- libconfuse ------------------------------------------------------------ */
+/* --- libconfuse ------------------------------------------------------------
+ */
 
 static int on_value(cfg_t *cfg, cfg_opt_t *opt, const char *value, void *result)
 {
@@ -152,7 +153,8 @@ static void parse(struct loader *l, const char *text)
     current = NULL;
 }
 
-/* --- after the parser ------------------------------------------------------ */
+/* --- after the parser ------------------------------------------------------
+ */
 
 static unsigned line_of(const struct loader *l, const char *section,
                         const char *name)
@@ -274,39 +276,37 @@ static int finish_timeout(struct loader *l)
     struct config_timeout *t = &l->config->timeout;
     derive_timeouts(l);
     if (t->token_retransmit_ns < 2 * NS_PER_MS)
-        return fail(l, -EINVAL,
-                    first_line(l, (const char *const[]){
-                                      "retransmits_before_loss", "token",
-                                      NULL}),
-                    "token %" PRIu64 " ms is too short for %u retransmissions "
-                    "before loss: at least %u ms, or fewer of them",
-                    t->token_ns / NS_PER_MS, t->retransmits_before_loss,
-                    t->retransmits_before_loss * 2 + 1);
+        return fail(
+            l, -EINVAL,
+            first_line(l, (const char *const[]){"retransmits_before_loss",
+                                                "token", NULL}),
+            "token %" PRIu64 " ms is too short for %u retransmissions "
+            "before loss: at least %u ms, or fewer of them",
+            t->token_ns / NS_PER_MS, t->retransmits_before_loss,
+            t->retransmits_before_loss * 2 + 1);
     if (t->token_retransmit_ns >= t->token_ns)
         return fail(l, -EINVAL,
-                    first_line(l,
-                               (const char *const[]){"token_retransmit",
-                                                     "token", NULL}),
+                    first_line(l, (const char *const[]){"token_retransmit",
+                                                        "token", NULL}),
                     "token_retransmit (%" PRIu64 " ms) must be less than "
                     "token (%" PRIu64 " ms)",
                     t->token_retransmit_ns / NS_PER_MS,
                     t->token_ns / NS_PER_MS);
     if (t->hold_ns >= t->token_retransmit_ns)
-        return fail(l, -EINVAL,
-                    first_line(l, (const char *const[]){
-                                      "hold", "token_retransmit", "token",
-                                      NULL}),
-                    "hold (%" PRIu64 " ms) must be less than "
-                    "token_retransmit (%" PRIu64 " ms)",
-                    t->hold_ns / NS_PER_MS,
-                    t->token_retransmit_ns / NS_PER_MS);
+        return fail(
+            l, -EINVAL,
+            first_line(l, (const char *const[]){"hold", "token_retransmit",
+                                                "token", NULL}),
+            "hold (%" PRIu64 " ms) must be less than "
+            "token_retransmit (%" PRIu64 " ms)",
+            t->hold_ns / NS_PER_MS, t->token_retransmit_ns / NS_PER_MS);
     if (t->join_ns > t->consensus_ns)
-        return fail(l, -EINVAL,
-                    first_line(l, (const char *const[]){"join", "consensus",
-                                                        NULL}),
-                    "join (%" PRIu64 " ms) must not be more than consensus "
-                    "(%" PRIu64 " ms)",
-                    t->join_ns / NS_PER_MS, t->consensus_ns / NS_PER_MS);
+        return fail(
+            l, -EINVAL,
+            first_line(l, (const char *const[]){"join", "consensus", NULL}),
+            "join (%" PRIu64 " ms) must not be more than consensus "
+            "(%" PRIu64 " ms)",
+            t->join_ns / NS_PER_MS, t->consensus_ns / NS_PER_MS);
     return 0;
 }
 
@@ -330,7 +330,8 @@ static void finish(struct loader *l)
         set_default(l, &l->config->ipc.group, "ais");
 }
 
-/* --- the interface --------------------------------------------------------- */
+/* --- the interface ---------------------------------------------------------
+ */
 
 const char *config_default_path(void)
 {
@@ -349,7 +350,8 @@ int config_parse(const char *name, const char *text, size_t size,
     struct syntax_fault fault = {0};
     set_defaults(out);
     if (size > CONFIG_FILE_SIZE_MAX)
-        return fail(&l, -EFBIG, 0, "larger than %d bytes, which no "
+        return fail(&l, -EFBIG, 0,
+                    "larger than %d bytes, which no "
                     "configuration needs; is it the right file?",
                     CONFIG_FILE_SIZE_MAX);
     char *translated = syntax_translate(text, size, &fault);

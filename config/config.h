@@ -24,7 +24,11 @@ enum {
 
 enum config_cipher { CONFIG_AES256GCM, CONFIG_CHACHA20POLY1305 };
 enum config_transport { CONFIG_MULTICAST, CONFIG_UNICAST };
-enum config_policy { CONFIG_POLICY_RR, CONFIG_POLICY_FIFO, CONFIG_POLICY_OTHER };
+enum config_policy {
+    CONFIG_POLICY_RR,
+    CONFIG_POLICY_FIFO,
+    CONFIG_POLICY_OTHER
+};
 
 struct config_totem {
     struct in_addr bindnetaddr; /* network, or an address in it */

@@ -106,9 +106,8 @@ _Static_assert(sizeof(enum config_cipher) == sizeof(unsigned) &&
                    sizeof(enum config_policy) == sizeof(unsigned),
                "a choice is stored as an unsigned");
 
-const char *const schema_sections[] = {"totem",   "network", "logging",
-                                       "timeout", "runtime", "ipc",
-                                       "event",   NULL};
+const char *const schema_sections[] = {
+    "totem", "network", "logging", "timeout", "runtime", "ipc", "event", NULL};
 
 const char *schema_section_name(const char *alias)
 {
@@ -131,7 +130,8 @@ bool schema_is_list(enum schema_kind kind)
     return kind == SCHEMA_NODES || kind == SCHEMA_OUTPUTS;
 }
 
-/* --- values ---------------------------------------------------------------- */
+/* --- values ----------------------------------------------------------------
+ */
 
 struct setter {
     struct config *config;
@@ -222,8 +222,8 @@ static int set_address(const struct setter *s)
 static int set_multicast(const struct setter *s)
 {
     struct in_addr a;
-    if (inet_pton(AF_INET, s->value, &a) != 1 ||
-        ntohl(a.s_addr) < 0xe0000100 || ntohl(a.s_addr) > 0xefffffff)
+    if (inet_pton(AF_INET, s->value, &a) != 1 || ntohl(a.s_addr) < 0xe0000100 ||
+        ntohl(a.s_addr) > 0xefffffff)
         return refuse(s, "must be an IPv4 multicast address, 224.0.1.0 to "
                          "239.255.255.255, as in 226.94.1.1");
     *(struct in_addr *)target(s) = a;

@@ -29,8 +29,8 @@ struct syntax {
     bool failed;
 };
 
-__attribute__((format(printf, 2, 3))) static void
-fail(struct syntax *s, const char *format, ...)
+__attribute__((format(printf, 2, 3))) static void fail(struct syntax *s,
+                                                       const char *format, ...)
 {
     va_list args;
     if (s->failed)
@@ -147,7 +147,8 @@ static void skip_space(struct syntax *s)
     }
 }
 
-/* --- values ---------------------------------------------------------------- */
+/* --- values ----------------------------------------------------------------
+ */
 
 static void put_value_char(struct syntax *s, int c)
 {
@@ -234,7 +235,8 @@ static void take_list(struct syntax *s, const char *name)
     put(s, "} ", 2);
 }
 
-/* --- items ----------------------------------------------------------------- */
+/* --- items -----------------------------------------------------------------
+ */
 
 static void open_section(struct syntax *s)
 {

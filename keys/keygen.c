@@ -64,7 +64,8 @@ static int random_fill(void *buffer, size_t size)
     return 0;
 }
 
-/* --- the file -------------------------------------------------------------- */
+/* --- the file --------------------------------------------------------------
+ */
 
 static int target_names(struct target *t)
 {
@@ -90,9 +91,9 @@ static int target_names(struct target *t)
 static int directory_make(struct target *t)
 {
     if (mkdir(t->directory, 0755) != 0)
-        return errno == EEXIST ? 0
-                               : complain("make directory", t->directory,
-                                          errno);
+        return errno == EEXIST
+                   ? 0
+                   : complain("make directory", t->directory, errno);
     t->directory_made = true;
     if (chmod(t->directory, 0755) != 0)
         return complain("set the mode of", t->directory, errno);
@@ -206,7 +207,8 @@ static int key_make(struct target *t)
     return r;
 }
 
-/* --- options --------------------------------------------------------------- */
+/* --- options ---------------------------------------------------------------
+ */
 
 static void usage(FILE *to)
 {

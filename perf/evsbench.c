@@ -68,7 +68,7 @@ static struct {
 
 static void fail(const char *what, cs_error_t error)
 {
-    fprintf(stderr, "evsbench: %s: %s (%u): %s\n", what, error_name(error),
+    fprintf(stderr, "evsbench: %s: %s (%u): %s\n", what, cs_strerror(error),
             error, error_remedy(error));
     exit(1);
 }

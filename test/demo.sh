@@ -53,7 +53,7 @@ say "" "one ring of $nodes after $(awk "BEGIN {
 pids=
 for i in $(seq "$nodes"); do
     OPENAIS_RUNDIR=$S/run$i spawn "$i" "$S/bench$i.log" "$B/evsbench" \
-        --json --size 200 --seconds 2 --members "$nodes"
+        --json --size 200 --window 500 --seconds 2 --members "$nodes"
     pids="$pids $pid"
 done
 for pid in $pids; do

@@ -61,6 +61,9 @@ static struct {
     bool lost;
     unsigned configurations;
     bool transitional; /* the last configuration was */
+    bool first_put;    /* the first configuration is in the trace */
+    struct evs_ring_id ring;
+    uint64_t configuration_ns;
     uint32_t members[MEMBERS_MAX];
     size_t member_count;
 } now;
@@ -205,7 +208,7 @@ static bool send_one(void)
     if (error == CS_ERR_LIBRARY)
         now.lost = true;
     else if (error != CS_ERR_TRY_AGAIN)
-        wrong("evs_mcast_joined: %s", error_name(error));
+        wrong("evs_mcast_joined: %s", cs_strerror(error));
     return false;
 }
 
@@ -257,6 +260,16 @@ static void count_delivery(const struct head *h, size_t size)
     }
 }
 
+static void put_configuration(void)
+{
+    put(now.transitional ? TRACE_TRANSITIONAL : TRACE_CONFIGURATION,
+        (uint32_t)now.member_count, now.ring.nodeid, now.ring.seq);
+    put(TRACE_TIME, 0, 0, now.configuration_ns);
+    for (size_t i = 0; i < now.member_count; i++)
+        put(TRACE_MEMBER, 0, now.members[i], 0);
+    now.first_put = true;
+}
+
 static void on_message(hdb_handle_t handle, unsigned int node, const void *msg,
                        size_t size)
 {
@@ -283,6 +296,8 @@ static void on_message(hdb_handle_t handle, unsigned int node, const void *msg,
     if (!now.transitional && !node_in(node, now.members, now.member_count))
         wrong("message %" PRIu64 " of node %u, which is not a member", h.seq,
               node);
+    if (!now.first_put)
+        put_configuration();
     struct watch *w = watch_find(h.node, h.incarnation);
     uint64_t last = w->last_seq;
     switch (watch_message(w, h.seq)) {
@@ -321,9 +336,31 @@ static void check_lists(const uint32_t *members, size_t member_count,
             node_in(now.members[i], left, left_count))
             wrong("configuration: node %" PRIu32 " is gone or left, not both",
                   now.members[i]);
-    if (now.transitional ? left_count != 0 : joined_count != 0)
+    if (now.transitional ? joined_count != 0 : left_count != 0)
         wrong("configuration: %zu left and %zu joined in a %s one", left_count,
-              joined_count, now.transitional ? "regular" : "transitional");
+              joined_count, now.transitional ? "transitional" : "regular");
+}
+
+/* A transitional configuration has the identity of the ring it ends. The first
+ * that a client is told is regular, the present one; unless the daemon has only
+ * just begun, when it is transitional. The second one tells which it was, so
+ * the trace gets the first with what follows it. */
+static void check_turn(const struct evs_ring_id *ring)
+{
+    bool same = ring->nodeid == now.ring.nodeid && ring->seq == now.ring.seq;
+    if (now.configurations == 1)
+        return;
+    if (now.configurations == 2 && !same && !now.first_put) {
+        now.transitional = true;
+    } else if (!now.first_put) {
+        put_configuration();
+    }
+    if (same == now.transitional)
+        wrong("configuration of ring %llu: two %s ones in a row", ring->seq,
+              same ? "transitional" : "regular");
+    if (!same && ring->seq <= now.ring.seq)
+        wrong("ring %llu after ring %llu", ring->seq, now.ring.seq);
+    now.transitional = same;
 }
 
 static void on_configuration(hdb_handle_t handle, const unsigned int *members,
@@ -339,23 +376,22 @@ static void on_configuration(hdb_handle_t handle, const unsigned int *members,
         return;
     }
     bool first = now.configurations++ == 0;
+    if (ring == NULL) {
+        wrong("configuration without a ring identity");
+        return;
+    }
+    check_turn(ring);
     if (!first)
         check_lists(members, member_count, left, left_count, joined,
                     joined_count);
-    /* The first tells the present state; then transitional and regular ones
-     * take turns. */
-    now.transitional = !first && !now.transitional;
     all.configurations++;
     memcpy(now.members, members, member_count * sizeof *members);
     now.member_count = member_count;
+    now.ring = *ring;
     watch_configuration(all.watches, all.watch_count, members, member_count);
-
-    put(now.transitional ? TRACE_TRANSITIONAL : TRACE_CONFIGURATION,
-        (uint32_t)member_count, ring == NULL ? 0 : ring->nodeid,
-        ring == NULL ? 0 : ring->seq);
-    put(TRACE_TIME, 0, 0, now_ns());
-    for (size_t i = 0; i < member_count; i++)
-        put(TRACE_MEMBER, 0, members[i], 0);
+    now.configuration_ns = now_ns();
+    if (!first)
+        put_configuration();
     if (!opt.events)
         return;
     event_begin(now.transitional ? "transitional" : "regular");
@@ -403,6 +439,8 @@ static cs_error_t section_connect(void)
 
 static void section_end(void)
 {
+    if (now.configurations > 0 && !now.first_put)
+        put_configuration();
     put(TRACE_TIME, 0, 0, now_ns());
     put(TRACE_END, now.lost ? 1 : 0, now.node, now.sent);
     evs_finalize(now.handle);
@@ -427,7 +465,7 @@ static void take(void)
     if (error == CS_ERR_LIBRARY)
         now.lost = true;
     else if (error != CS_OK && error != CS_ERR_TRY_AGAIN)
-        wrong("evs_dispatch: %s", error_name(error));
+        wrong("evs_dispatch: %s", cs_strerror(error));
 }
 
 static void wait_until(uint64_t until_ns)
@@ -504,7 +542,7 @@ static cs_error_t connect_until(uint64_t end_ns)
 static void refused(cs_error_t error)
 {
     fprintf(stderr, "evscheck: evs_initialize: %s (%u): %s\n",
-            error_name(error), error, error_remedy(error));
+            cs_strerror(error), error, error_remedy(error));
 }
 
 /* --- waiting for members -------------------------------------------------- */

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* evsclient.h - what the test and benchmark clients share: clocks, names of
- * errors, latency histograms, numbers on the command line. */
+/* evsclient.h - what the test and benchmark clients share: clocks, hints
+ * for errors, latency histograms, numbers on the command line. */
 #ifndef TEST_EVSCLIENT_H
 #define TEST_EVSCLIENT_H
+
+#include <corosync/corotypes.h>
 
 #include <errno.h>
 #include <inttypes.h>
@@ -30,48 +32,12 @@ static inline double seconds(uint64_t ns)
     return (double)ns / 1e9;
 }
 
-/* Name of a cs_error_t (corotypes.h), without its prefix. */
-static inline const char *error_name(unsigned error)
-{
-    static const char *const names[] = {"0",
-                                        "OK",
-                                        "LIBRARY",
-                                        "VERSION",
-                                        "INIT",
-                                        "TIMEOUT",
-                                        "TRY_AGAIN",
-                                        "INVALID_PARAM",
-                                        "NO_MEMORY",
-                                        "BAD_HANDLE",
-                                        "BUSY",
-                                        "ACCESS",
-                                        "NOT_EXIST",
-                                        "NAME_TOO_LONG",
-                                        "EXIST",
-                                        "NO_SPACE",
-                                        "INTERRUPT",
-                                        "NAME_NOT_FOUND",
-                                        "NO_RESOURCES",
-                                        "NOT_SUPPORTED",
-                                        "BAD_OPERATION",
-                                        "FAILED_OPERATION",
-                                        "MESSAGE_ERROR",
-                                        "QUEUE_FULL",
-                                        "QUEUE_NOT_AVAILABLE",
-                                        "BAD_FLAGS",
-                                        "TOO_BIG",
-                                        "NO_SECTIONS"};
-    if (error < sizeof names / sizeof *names)
-        return names[error];
-    return error == 30 ? "TOO_MANY_GROUPS" : "unknown error";
-}
-
 /* What a newcomer should do about a refused evs_initialize(). */
-static inline const char *error_remedy(unsigned error)
+static inline const char *error_remedy(cs_error_t error)
 {
-    if (error == 6 || error == 2)
+    if (error == CS_ERR_TRY_AGAIN || error == CS_ERR_LIBRARY)
         return "is aisexec running? (OPENAIS_RUNDIR names its run directory)";
-    if (error == 11 || error == 100)
+    if (error == CS_ERR_ACCESS || error == CS_ERR_SECURITY)
         return "only root and members of the group ais may connect";
     return "see the log of aisexec";
 }

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
+# shellcheck shell=bash
 # lib.sh - small clusters of real daemons for the demo and the cluster tests.
 #
 # A script sources this file and calls `cluster_enter "$@"`. That runs the
@@ -288,9 +289,9 @@ ended() {
         [ $((steps -= 1)) -gt 0 ] || return 1
         sleep 0.02
     done
-    wait "$1" 2>/dev/null
+    wait "$1"
     status=$?
-}
+} 2>/dev/null # where the shell would tell of each process that was killed
 
 # stop N [SIGNAL]: ends node N's daemon; TERM must end it well.
 stop() {

@@ -22,7 +22,7 @@ static struct {
 
 static void fail(const char *what, cs_error_t error)
 {
-    fprintf(stderr, "testevs: %s: %s (%u): %s\n", what, error_name(error),
+    fprintf(stderr, "testevs: %s: %s (%u): %s\n", what, cs_strerror(error),
             error, error_remedy(error));
     exit(1);
 }

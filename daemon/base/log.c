@@ -14,7 +14,7 @@
  * | log_open, start, stop    | log_write; not with one another             |
  *
  * Sinks belong to the log thread while it runs, else to whoever holds
- * `direct_lock`, which no call takes while the thread runs. */
+ * `direct_lock`, which no writer takes before log_stop() has begun. */
 #include "daemon/base/log.h"
 
 #include <errno.h>
@@ -42,7 +42,8 @@ enum {
     SLOT_COUNT = 1024, /* a power of two */
     TEXT_SIZE = 480,   /* a longer line is cut */
     LINE_SIZE = TEXT_SIZE + 96,
-    STUCK_WAIT_MS = 500 /* for a sink that takes nothing, once */
+    STUCK_WAIT_MS = 500, /* for a sink that takes nothing, once */
+    STOP_WAIT_S = 5      /* for the end of the thread */
 };
 
 struct line {
@@ -87,6 +88,7 @@ static _Alignas(128) _Atomic uint32_t asleep;
 static pthread_mutex_t direct_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_t thread;
 static bool thread_started; /* by the thread that calls log_start, log_stop */
+static bool thread_lost;    /* under direct_lock: see thread_end() */
 
 /* Under direct_lock, or the log thread's own. */
 static struct {
@@ -94,8 +96,8 @@ static struct {
     bool to_syslog, timestamp;
     uint64_t head;             /* next position to read */
     uint64_t dropped_reported; /* of `dropped` */
-} sinks = {.file = {.fd = -1}, .console = {.fd = STDERR_FILENO},
-           .timestamp = true};
+} sinks = {
+    .file = {.fd = -1}, .console = {.fd = STDERR_FILENO}, .timestamp = true};
 
 static uint64_t realtime_ns(void)
 {
@@ -104,7 +106,8 @@ static uint64_t realtime_ns(void)
     return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
 }
 
-/* --- sinks ----------------------------------------------------------------- */
+/* --- sinks -----------------------------------------------------------------
+ */
 
 static const char *level_name(enum log_level level)
 {
@@ -198,7 +201,8 @@ static void line_put(const struct line *l)
         syslog(syslog_priority(l->level), "%.20s: %s", l->part, l->text);
 }
 
-/* --- the queue ------------------------------------------------------------- */
+/* --- the queue -------------------------------------------------------------
+ */
 
 __attribute__((format(printf, 4, 0))) static void
 line_format(struct line *l, enum log_level level, const char *part,
@@ -243,8 +247,8 @@ static struct slot *slot_take(uint64_t *position)
     }
 }
 
-/* The sequence of a published slot, `asleep` and `stopping` are written and read
- * here with sequential consistency: either the writer sees that the thread
+/* The sequence of a published slot, `asleep` and `stopping` are written and
+ * read here with sequential consistency: either the writer sees that the thread
  * sleeps, or the thread, which announces that before it looks again, sees what
  * was published. Weaker orders would let both miss. */
 static void thread_wake(void)
@@ -253,7 +257,8 @@ static void thread_wake(void)
         syscall(SYS_futex, &asleep, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
 }
 
-/* --- the log thread -------------------------------------------------------- */
+/* --- the log thread --------------------------------------------------------
+ */
 
 static bool line_ready(void)
 {
@@ -274,9 +279,8 @@ static void slot_free(void)
 static void report_dropped(void)
 {
     uint64_t now = atomic_load_explicit(&dropped, memory_order_relaxed);
-    struct line l = {.time_ns = realtime_ns(),
-                     .level = LOG_LEVEL_WARNING,
-                     .part = "LOG"};
+    struct line l = {
+        .time_ns = realtime_ns(), .level = LOG_LEVEL_WARNING, .part = "LOG"};
     if (now == sinks.dropped_reported)
         return;
     snprintf(l.text, sizeof l.text,
@@ -318,7 +322,8 @@ static void *thread_main(void *unused)
     }
 }
 
-/* --- the interface --------------------------------------------------------- */
+/* --- the interface ---------------------------------------------------------
+ */
 
 static void sinks_close(void)
 {
@@ -335,7 +340,7 @@ static void sinks_close(void)
 int log_open(const struct log_config *config)
 {
     int fd = -1;
-    if (thread_started)
+    if (thread_started || thread_lost)
         return -EBUSY;
     if (config->file != NULL) {
         fd = open(config->file,
@@ -380,7 +385,7 @@ static int thread_create(void)
 
 int log_start(void)
 {
-    if (thread_started)
+    if (thread_started || thread_lost)
         return -EALREADY;
     pthread_mutex_lock(&direct_lock);
     uint64_t at = atomic_load_explicit(&tail, memory_order_relaxed);
@@ -398,19 +403,33 @@ int log_start(void)
     return result;
 }
 
+/* Waits for the thread, but not for ever: a syslog daemon that hangs holds the
+ * thread within syslog(), and must not keep this process from ending. The sinks
+ * are then the thread's for good. */
+static void thread_end(void)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += STOP_WAIT_S;
+    thread_lost = pthread_timedjoin_np(thread, NULL, &until) != 0;
+    thread_started = false;
+}
+
 void log_stop(void)
 {
+    /* Held until the queue is empty: who writes meanwhile waits for it, and its
+     * line comes after those of the queue. */
+    pthread_mutex_lock(&direct_lock);
     if (thread_started) {
         atomic_store(&queueing, false);
         while (atomic_load(&writers) != 0)
             sched_yield();
         atomic_store(&stopping, true);
         thread_wake();
-        pthread_join(thread, NULL);
-        thread_started = false;
+        thread_end();
     }
-    pthread_mutex_lock(&direct_lock);
-    sinks_close();
+    if (!thread_lost)
+        sinks_close();
     pthread_mutex_unlock(&direct_lock);
 }
 
@@ -436,7 +455,10 @@ write_direct(enum log_level level, const char *part, const char *format,
     struct line l;
     line_format(&l, level, part, format, args);
     pthread_mutex_lock(&direct_lock);
-    line_put(&l);
+    if (thread_lost)
+        atomic_fetch_add_explicit(&dropped, 1, memory_order_relaxed);
+    else
+        line_put(&l);
     pthread_mutex_unlock(&direct_lock);
 }
 

@@ -11,8 +11,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_NOTICE,
-                 LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
+enum log_level {
+    LOG_LEVEL_ERROR,
+    LOG_LEVEL_WARNING,
+    LOG_LEVEL_NOTICE,
+    LOG_LEVEL_INFO,
+    LOG_LEVEL_DEBUG
+};
 
 struct log_config {
     bool to_stderr, to_syslog;
@@ -30,7 +35,8 @@ int log_open(const struct log_config *config);
 int log_start(void);
 
 /* Writes what is queued, ends the thread, closes the sinks; lines then go to
- * stderr again. */
+ * stderr again. At most 5 s: a sink that hangs so long keeps the thread, and
+ * lines are dropped from then on. */
 void log_stop(void);
 
 /* `part` says who speaks: "TOTEM", "NET", "IPC", "MAIN" ... static text.

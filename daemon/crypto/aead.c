@@ -56,8 +56,6 @@ bool aead_derive(const struct aead_suite *suite, struct bytes secret,
         octets(OSSL_KDF_PARAM_INFO, info),
         OSSL_PARAM_construct_end(),
     };
-    /* The context appends to the info of an earlier derivation otherwise. */
-    EVP_KDF_CTX_reset(suite->kdf);
     bool done = EVP_KDF_derive(suite->kdf, out, out_size, params) == 1;
     EVP_KDF_CTX_reset(suite->kdf); /* wipes its copy of the secret */
     return done;
@@ -85,11 +83,10 @@ bool aead_key(struct aead *a, const struct aead_suite *suite,
     char info[64];
     int n = snprintf(info, sizeof info, "openais packet 1 %s", suite->name);
     CHECK(n > 0 && (size_t)n < sizeof info);
-    bool done =
-        aead_derive(suite, secret, salt,
-                    (struct bytes){(const uint8_t *)info, (size_t)n}, material,
-                    sizeof material) &&
-        EVP_CipherInit_ex(a->ctx, NULL, NULL, material, NULL, -1) == 1;
+    bool done = aead_derive(suite, secret, salt,
+                            (struct bytes){(const uint8_t *)info, (size_t)n},
+                            material, sizeof material) &&
+                EVP_CipherInit_ex(a->ctx, NULL, NULL, material, NULL, -1) == 1;
     memcpy(a->iv, material + AEAD_KEY_SIZE, AEAD_NONCE_SIZE);
     explicit_bzero(material, sizeof material);
     return done;

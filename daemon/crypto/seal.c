@@ -8,6 +8,7 @@
 #include "daemon/base/check.h"
 #include "daemon/crypto/session.h"
 
+#include <assert.h>
 #include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,16 +31,16 @@ static_assert(HEADER_SIZE + AEAD_TAG_SIZE == SEAL_OVERHEAD, "seal.h");
 static_assert(HANDSHAKE_PLAIN_SIZE + SEAL_OVERHEAD <= SEAL_HANDSHAKE_SIZE_MAX,
               "seal.h");
 
-static const uint64_t period_ns = 10000000;       /* of challenges, answers */
+static const uint64_t period_ns = 10000000;         /* of challenges, answers */
 static const uint64_t cookie_renew_ns = 1000000000; /* a newer one is sent */
 static const uint64_t cookie_end_ns = 2000000000;   /* refused from then on */
 
 struct handshake {
     uint8_t kind, flags;
     uint32_t node_id;
-    uint8_t salt[SEAL_SALT_SIZE];       /* that is challenged */
-    uint8_t challenge[COOKIE_SIZE];     /* to be echoed */
-    uint8_t response[COOKIE_SIZE];      /* the echo */
+    uint8_t salt[SEAL_SALT_SIZE];   /* that is challenged */
+    uint8_t challenge[COOKIE_SIZE]; /* to be echoed */
+    uint8_t response[COOKIE_SIZE];  /* the echo */
 };
 
 struct seal {
@@ -186,8 +187,7 @@ static bool cookie_make(const struct seal *s, const struct session *peer,
     write_bytes(&w, bytes_of("openais cookie 1", 16));
     write_u64(&w, peer->generation);
     CHECK(!w.failed && w.left == 0);
-    return aead_derive(&s->suite,
-                       bytes_of(s->cookie_key, sizeof s->cookie_key),
+    return aead_derive(&s->suite, bytes_of(s->cookie_key, sizeof s->cookie_key),
                        bytes_of(peer->salt, sizeof peer->salt),
                        bytes_of(info, sizeof info), cookie, COOKIE_SIZE);
 }
@@ -312,9 +312,8 @@ static enum seal_result handshake_take(struct seal *s, struct session *peer,
                                        struct seal_opened *opened)
 {
     struct handshake h;
-    enum seal_result result = peer->state == SESSION_VERIFIED
-                                  ? SEAL_HANDSHAKE
-                                  : SEAL_UNVERIFIED;
+    enum seal_result result =
+        peer->state == SESSION_VERIFIED ? SEAL_HANDSHAKE : SEAL_UNVERIFIED;
     if (!handshake_read(plain, &h))
         h = (struct handshake){.kind = KIND_HELLO}; /* says only "I am here" */
     if (response_is_right(s, peer, &h, now_ns)) {
@@ -368,12 +367,12 @@ static struct session *session_open(struct seal *s, const struct header *h,
     struct session *peer =
         known != NULL ? known : session_candidate(&s->sessions);
     struct bytes sealed = {datagram.p + HEADER_SIZE, datagram.n - HEADER_SIZE};
-    bool same = (known != NULL ||
-                 aead_key(&peer->aead, &s->suite,
-                          bytes_of(s->key, sizeof s->key),
-                          bytes_of(h->salt, sizeof h->salt))) &&
-                aead_open(&peer->aead, h->counter,
-                          bytes_of(datagram.p, HEADER_SIZE), sealed, plain);
+    bool same =
+        (known != NULL ||
+         aead_key(&peer->aead, &s->suite, bytes_of(s->key, sizeof s->key),
+                  bytes_of(h->salt, sizeof h->salt))) &&
+        aead_open(&peer->aead, h->counter, bytes_of(datagram.p, HEADER_SIZE),
+                  sealed, plain);
     if (known == NULL && same)
         session_adopt(&s->sessions, peer, h->salt);
     else if (known == NULL)

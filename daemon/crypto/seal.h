@@ -19,9 +19,9 @@
 #include <stdint.h>
 
 enum {
-    SEAL_KEY_SIZE = 128,  /* the authkey: 1024 bits */
+    SEAL_KEY_SIZE = 128, /* the authkey: 1024 bits */
     SEAL_SALT_SIZE = 12,
-    SEAL_OVERHEAD = 40,   /* 24 in front, 16 behind */
+    SEAL_OVERHEAD = 40, /* 24 in front, 16 behind */
     SEAL_HANDSHAKE_SIZE_MAX = 128,
     /* A plaintext's first byte is its kind; from here on they are the
      * handshake's, below the protocol's. */
@@ -32,11 +32,11 @@ enum seal_cipher { SEAL_AES_256_GCM, SEAL_CHACHA20_POLY1305 };
 
 struct seal_config {
     uint32_t node_id;
-    uint32_t node_max;               /* verified sessions kept */
+    uint32_t node_max; /* verified sessions kept */
     enum seal_cipher cipher;
-    const uint8_t *key;              /* SEAL_KEY_SIZE bytes, borrowed */
-    uint8_t salt[SEAL_SALT_SIZE];    /* random, never used before */
-    uint8_t cookie_key[32];          /* random */
+    const uint8_t *key;           /* SEAL_KEY_SIZE bytes, borrowed */
+    uint8_t salt[SEAL_SALT_SIZE]; /* random, never used before */
+    uint8_t cookie_key[32];       /* random */
 };
 
 struct seal;
@@ -49,23 +49,28 @@ void seal_free(struct seal *s); /* wipes every key */
  * (plain.n + SEAL_OVERHEAD bytes, elsewhere); gives that size. */
 size_t seal_packet(struct seal *s, struct bytes plain, uint8_t *out);
 
+/* The same for one node: no other will open it. For what must not be played
+ * to the wrong node while it is still news, such as a token. */
+size_t seal_packet_to(struct seal *s, uint32_t node_id, struct bytes plain,
+                      uint8_t *out);
+
 enum seal_result {
-    SEAL_OK,          /* *plain holds a packet of node *node_id */
-    SEAL_HANDSHAKE,   /* nothing for the protocol; perhaps a reply to send */
-    SEAL_VERIFIED,    /* the same, and *node_id's session is now verified */
-    SEAL_UNVERIFIED,  /* its sender must first answer; perhaps a reply */
-    SEAL_FOREIGN,     /* too short, or not our magic */
-    SEAL_VERSION,     /* another version of the format */
-    SEAL_OTHER_KEY,   /* id of another key or cipher: "invalid digest" */
-    SEAL_BAD_DIGEST,  /* the tag is wrong: "invalid digest" */
-    SEAL_REPLAY,      /* had it, or too old to tell */
-    SEAL_OWN,         /* sent by this process */
+    SEAL_OK,         /* *plain holds a packet of node *node_id */
+    SEAL_HANDSHAKE,  /* nothing for the protocol; perhaps a reply to send */
+    SEAL_VERIFIED,   /* the same, and *node_id's session is now verified */
+    SEAL_UNVERIFIED, /* its sender must first answer; perhaps a reply */
+    SEAL_FOREIGN,    /* too short, or not our magic */
+    SEAL_VERSION,    /* another version of the format */
+    SEAL_OTHER_KEY,  /* id of another key or cipher: "invalid digest" */
+    SEAL_BAD_DIGEST, /* the tag is wrong: "invalid digest" */
+    SEAL_REPLAY,     /* had it, or too old to tell */
+    SEAL_OWN,        /* sent by this process */
     SEAL_RESULT_COUNT
 };
 
 struct seal_opened {
-    size_t plain_size;  /* SEAL_OK */
-    uint32_t node_id;   /* SEAL_OK, SEAL_VERIFIED: the sender */
+    size_t plain_size; /* SEAL_OK */
+    uint32_t node_id;  /* SEAL_OK, SEAL_VERIFIED: the sender */
     /* A sealed packet to send to the datagram's source address; 0: none. */
     size_t reply_size;
     uint8_t reply[SEAL_HANDSHAKE_SIZE_MAX];

@@ -16,8 +16,12 @@ enum {
     SESSION_BUCKETS = 1024
 };
 
-enum session_state { SESSION_FREE, SESSION_UNVERIFIED, SESSION_VERIFIED,
-                     SESSION_STATE_COUNT };
+enum session_state {
+    SESSION_FREE,
+    SESSION_UNVERIFIED,
+    SESSION_VERIFIED,
+    SESSION_STATE_COUNT
+};
 
 struct session {
     enum session_state state;

@@ -13,6 +13,8 @@ enum {
     ITEM_HEADER_SIZE = 4,
     ITEM_FIRST = 1,
     ITEM_LAST = 2,
+    ITEM_SAFE = 4, /* asked for; its neighbours in the packet get it too */
+    ITEM_FLAGS = 7,
     /* A smaller piece than this is not worth its header: next packet. */
     PIECE_MIN = 64
 };
@@ -38,7 +40,6 @@ struct group {
     struct reader items;
     uint32_t sender;
     uint64_t seq;
-    bool safe;
     uint32_t members[TOTEM_NODES_MAX];
     uint32_t member_count;
     struct assembly assemblies[TOTEM_NODES_MAX];
@@ -148,7 +149,8 @@ static void put_item(struct group *g, const struct group_message *m,
         writer_of(g->room + g->room_used, g->room_size - g->room_used);
     bool last = g->put_offset + n == total;
     write_u8(&w, (uint8_t)((g->put_offset == 0 ? ITEM_FIRST : 0) |
-                           (last ? ITEM_LAST : 0)));
+                           (last ? ITEM_LAST : 0) |
+                           (m->safe ? ITEM_SAFE : 0)));
     write_u8(&w, m->service);
     write_u16(&w, (uint16_t)n);
     uint8_t *to = write_claim(&w, n);
@@ -210,7 +212,6 @@ void group_receive(struct group *g, const struct totem_event *event)
         g->items = reader_of(event->message.payload);
         g->sender = event->message.sender;
         g->seq = event->message.seq;
-        g->safe = event->message.safe;
         break;
     case TOTEM_EVENT_CONFIGURATION:
         g->configuration = event->configuration;
@@ -230,14 +231,14 @@ static struct assembly *assembly_of(struct group *g, uint32_t sender)
     return NULL;
 }
 
-static void message(struct group *g, struct group_event *event, uint8_t service,
-                    struct bytes data)
+static void message(struct group *g, struct group_event *event, uint8_t flags,
+                    uint8_t service, struct bytes data)
 {
     event->kind = GROUP_EVENT_MESSAGE;
     event->message.sender = g->sender;
     event->message.seq = g->seq;
     event->message.service = service;
-    event->message.safe = g->safe;
+    event->message.safe = (flags & ITEM_SAFE) != 0;
     event->message.data = data;
     g->stats.messages_delivered++;
 }
@@ -283,14 +284,14 @@ bool group_next(struct group *g, struct group_event *event)
         uint8_t flags = read_u8(&g->items);
         uint8_t service = read_u8(&g->items);
         struct bytes data = read_bytes(&g->items, read_u16(&g->items));
-        if (g->items.failed || (flags & ~(ITEM_FIRST | ITEM_LAST)) != 0) {
+        if (g->items.failed || (flags & ~ITEM_FLAGS) != 0) {
             g->stats.dropped_malformed++;
             g->items.failed = true;
             return false;
         }
-        bool whole = flags == (ITEM_FIRST | ITEM_LAST);
+        bool whole = (flags & ITEM_FIRST) != 0 && (flags & ITEM_LAST) != 0;
         if (whole || assemble(g, flags, data, &data)) {
-            message(g, event, service, data);
+            message(g, event, flags, service, data);
             return true;
         }
     }

@@ -44,9 +44,8 @@ static enum match match_address(const struct ifaddrs *i, struct in_addr wanted)
         return MATCH_NONE; /* would match whatever is asked for */
     if ((i->ifa_flags & IFF_LOOPBACK) != 0)
         return match_loopback(address, mask, wanted);
-    return ((address.s_addr ^ wanted.s_addr) & mask.s_addr) == 0
-               ? MATCH_NETWORK
-               : MATCH_NONE;
+    return ((address.s_addr ^ wanted.s_addr) & mask.s_addr) == 0 ? MATCH_NETWORK
+                                                                 : MATCH_NONE;
 }
 
 static void interface_take(struct interface *found, const struct ifaddrs *i,

@@ -17,8 +17,8 @@ enum {
     TX_BUFFER_SIZE = 256 * 1024,
     TX_RUN_MAX = 512,
     TX_ADDRESS_MAX = 4 * NET_PEER_MAX,
-    TX_BATCH = 64,         /* messages of one sendmmsg */
-    TX_SEGMENT_MAX = 64,   /* the kernel's UDP_MAX_SEGMENTS */
+    TX_BATCH = 64,       /* messages of one sendmmsg */
+    TX_SEGMENT_MAX = 64, /* the kernel's UDP_MAX_SEGMENTS */
     TX_RUN_BYTES = 65000,
     TX_WAIT_NS = 1000000, /* of one flush, for room in the kernel */
 

@@ -20,16 +20,16 @@
 enum net_channel { NET_TOKEN, NET_DATA, NET_CHANNEL_COUNT };
 
 struct net_config {
-    bool multicast;            /* else unicast to nodes[] */
-    struct in_addr bind_net;   /* bindnetaddr: network, or an address in it */
+    bool multicast;          /* else unicast to nodes[] */
+    struct in_addr bind_net; /* bindnetaddr: network, or an address in it */
     struct in_addr mcast_addr;
-    uint16_t port;             /* data; the token's is port + 1 */
-    uint32_t mtu;              /* netmtu, IP packet size; 0: the interface's */
-    uint32_t node_count;       /* unicast: the nodes, the own one included */
+    uint16_t port;       /* data; the token's is port + 1 */
+    uint32_t mtu;        /* netmtu, IP packet size; 0: the interface's */
+    uint32_t node_count; /* unicast: the nodes, the own one included */
     const struct in_addr *nodes;
     uint32_t receive_buffer_bytes, send_buffer_bytes; /* 0: the system's */
-    uint32_t node_id;          /* own; net_commit_ring() skips it */
-    bool offload_off;          /* neither UDP_SEGMENT nor UDP_GRO */
+    uint32_t node_id; /* own; net_commit_ring() skips it */
+    bool offload_off; /* neither UDP_SEGMENT nor UDP_GRO */
 };
 
 struct net;
@@ -82,8 +82,8 @@ void net_commit_address(struct net *n, size_t size_bytes,
 void net_commit_all(struct net *n, size_t size_bytes);
 /* ... to the members of the ring (unicast: only those; the own node is
  * skipped). */
-void net_commit_ring(struct net *n, size_t size_bytes,
-                     const uint32_t *node_ids, uint32_t count);
+void net_commit_ring(struct net *n, size_t size_bytes, const uint32_t *node_ids,
+                     uint32_t count);
 
 /* Hands what is gathered to the kernel. Errors (network down, no buffer space)
  * are counted, never returned: the protocol recovers what is lost. */

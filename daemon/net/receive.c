@@ -62,8 +62,7 @@ static bool is_port_unreachable(struct msghdr *m)
             continue;
         memcpy(&e, CMSG_DATA(c), sizeof e);
         return e.ee_origin == SO_EE_ORIGIN_ICMP &&
-               e.ee_type == ICMP_DEST_UNREACH &&
-               e.ee_code == ICMP_PORT_UNREACH;
+               e.ee_type == ICMP_DEST_UNREACH && e.ee_code == ICMP_PORT_UNREACH;
     }
     return false;
 }
@@ -120,8 +119,7 @@ static uint32_t message_segment(struct net *n, uint32_t i)
         memcpy(&value, CMSG_DATA(c), sizeof value);
         if (c->cmsg_level == SOL_UDP && c->cmsg_type == UDP_GRO) {
             segment = value;
-        } else if (c->cmsg_level == SOL_SOCKET &&
-                   c->cmsg_type == SO_RXQ_OVFL) {
+        } else if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SO_RXQ_OVFL) {
             /* The kernel counts in 32 bits, from the socket's start. */
             n->stats.kernel_drops += value - rx->dropped[rx->channel];
             rx->dropped[rx->channel] = value;

@@ -42,7 +42,8 @@ static int multicast_out_set(int fd, const struct interface *i)
     if (setsockopt(fd, IPPROTO_IP, IP_MULTICAST_IF, &out, sizeof out) != 0)
         return -errno;
     int error = option_set(fd, IPPROTO_IP, IP_MULTICAST_TTL, 1);
-    return error != 0 ? error : option_set(fd, IPPROTO_IP, IP_MULTICAST_LOOP, 0);
+    return error != 0 ? error
+                      : option_set(fd, IPPROTO_IP, IP_MULTICAST_LOOP, 0);
 }
 
 /* Bound to the group, so that other groups on the port are not heard, and by

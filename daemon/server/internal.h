@@ -102,6 +102,7 @@ struct client {
     struct ring_consumer overflow_out;
     bool overflowing;       /* the overflow queue is not empty */
     bool counted;           /* the caller knows that its head waits for a visit */
+    bool safe;              /* of the multicast at the head */
     uint32_t idle_visits;   /* visits in a row that found nothing */
     uint64_t drain_end;     /* not LIVE: take what is before this position */
     struct client_link links[LIST_COUNT];

@@ -41,7 +41,8 @@ struct ringstate {
     unsigned failed_in_a_row;
 };
 
-/* --- the file -------------------------------------------------------------- */
+/* --- the file --------------------------------------------------------------
+ */
 
 /* FNV-1a: against a torn or rotten file, not against a forger. */
 static uint64_t checksum(const char *text, size_t size)
@@ -56,8 +57,8 @@ static size_t line_of(uint64_t seq, char line[LINE_MAX_SIZE])
 {
     int n = snprintf(line, LINE_MAX_SIZE, "openais-ring 1 %" PRIu64, seq);
     uint64_t sum = checksum(line, (size_t)n);
-    n += snprintf(line + n, LINE_MAX_SIZE - (size_t)n, " %016" PRIx64 "\n",
-                  sum);
+    n +=
+        snprintf(line + n, LINE_MAX_SIZE - (size_t)n, " %016" PRIx64 "\n", sum);
     return (size_t)n;
 }
 
@@ -122,7 +123,8 @@ static int file_write(struct ringstate *r, uint64_t seq)
     return fsync(r->dir_fd) == 0 || errno == EINVAL ? 0 : -errno;
 }
 
-/* --- the thread ------------------------------------------------------------ */
+/* --- the thread ------------------------------------------------------------
+ */
 
 static uint64_t ahead_of(uint64_t seq)
 {
@@ -216,7 +218,8 @@ static int thread_start(struct ringstate *r)
     return -result;
 }
 
-/* --- opening --------------------------------------------------------------- */
+/* --- opening ---------------------------------------------------------------
+ */
 
 /* -1: no directory, the reason in `error`. */
 static int directory_open(const char *dir, char *error, size_t error_size)

@@ -180,8 +180,12 @@ static enum group_put_result put_mcast(struct server *s, struct client *c,
     enum group_put_result result;
     uint32_t suppressed;
 
-    memcpy(&head, body, sizeof head);
-    m.safe = head.guarantee == 3;
+    /* What a PARTIAL began with stays, whatever the client writes meanwhile. */
+    if (s->partial != c) {
+        memcpy(&head, body, sizeof head);
+        c->safe = head.guarantee == 3;
+    }
+    m.safe = c->safe;
     result = group_put(g, t, &m);
     if (result == GROUP_PUT_TOO_BIG &&
         log_limit_pass(&s->log_too_big, server_now_ns(), 1, &suppressed))
@@ -214,6 +218,10 @@ static enum turn take_turn(struct server *s, struct client *c, struct group *g,
             --*requests;
             answer_one(s, c, body);
         } else {
+            if (s->partial == c) { /* its ring has turned out to be corrupt */
+                group_abandon(g);
+                s->partial = NULL;
+            }
             return TURN_EMPTY;
         }
         if (c->submit.head >= end)
@@ -243,39 +251,15 @@ static void end_turn(struct server *s, struct client *c, enum turn turn,
     list_append(&s->lists[LIST_ACTIVE], LIST_ACTIVE, c);
 }
 
-/* The half-sent message goes on first. If its client's ring has turned out to
- * be corrupt, the message is given up. */
-static void resume_partial(struct server *s, struct group *g)
-{
-    struct client *c = s->partial;
-
-    if (c == NULL)
-        return;
-    if (c->submit.corrupt) {
-        group_abandon(g);
-        s->partial = NULL;
-        client_settle(s, c);
-        return;
-    }
-    client_deactivate(s, c);
-    struct list *active = &s->lists[LIST_ACTIVE];
-    struct client *first = active->first;
-    /* To the front: the list is short of a prepend, so all others follow. */
-    list_append(active, LIST_ACTIVE, c);
-    while (first != NULL && active->first != c) {
-        struct client *other = active->first;
-        list_remove(active, LIST_ACTIVE, other);
-        list_append(active, LIST_ACTIVE, other);
-    }
-}
-
 void server_take(struct server *s, struct group *g, struct totem *t)
 {
     struct list *active = &s->lists[LIST_ACTIVE];
     uint32_t requests = REQUESTS_PER_VISIT, empty_in_row = 0;
     enum turn turn = TURN_EMPTY;
 
-    resume_partial(s, g);
+    /* Nothing takes the client of a half-sent message from the front of the
+     * list, so that message goes on before any other begins. */
+    CHECK(s->partial == NULL || s->partial == active->first);
     while (active->first != NULL && empty_in_row < active->count &&
            turn != TURN_FULL) {
         struct client *c = active->first;

@@ -15,11 +15,8 @@ static void forming_reset(struct totem *t, const struct totem_ring_id *id)
     struct ring *r = &t->forming;
     struct store store = r->store;
     *r = (struct ring){.id = *id, .hash = wire_ring_hash(id), .store = store};
-    for (uint32_t i = 0; i < t->commit.count; i++) {
-        const struct wire_commit_entry *e = &t->commit.entries[i];
-        CHECK(set_add(&r->members, e->node_id));
-        r->incarnations[i] = e->incarnation;
-    }
+    for (uint32_t i = 0; i < t->commit.count; i++)
+        CHECK(set_add(&r->members, t->commit.entries[i].node_id));
     t->ring_seq = id->seq;
 }
 
@@ -103,18 +100,16 @@ static bool first_visit(struct totem *t, const struct wire_commit *commit)
     return true;
 }
 
-/* The entries of the members are known now: take them over, and go on. */
+/* Every member has told of itself: on to recovery. */
 static bool second_visit(struct totem *t, const struct wire_commit *commit)
 {
     if (commit->token_seq <= t->commit.token_seq || !all_filled(commit) ||
         commit->count != t->forming.members.count)
         return false;
-    t->commit = *commit;
-    for (uint32_t i = 0; i < commit->count; i++) {
+    for (uint32_t i = 0; i < commit->count; i++)
         if (commit->entries[i].node_id != t->forming.members.ids[i])
             return false;
-        t->forming.incarnations[i] = commit->entries[i].incarnation;
-    }
+    t->commit = *commit;
     recovery_enter(t);
     commit_pass(t);
     return true;

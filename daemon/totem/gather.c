@@ -67,7 +67,7 @@ static void join_send(struct totem *t)
                              .proc = t->proc,
                              .fail = t->fail};
     size_t n = wire_join_write(t->join_packet, t->config.node_id, &join);
-    out_send(t, TOTEM_TO_ALL, 0, (struct bytes){t->join_packet, n});
+    out_control(t, TOTEM_TO_ALL, 0, (struct bytes){t->join_packet, n});
     t->join_sent_ns = t->now_ns;
     t->join_at = t->now_ns + t->config.join_ns;
 }
@@ -234,16 +234,20 @@ static bool operational_ignores(struct totem *t, uint32_t sender,
     return penalized(t, sender) && !set_has(&join->proc, t->config.node_id);
 }
 
-/* A ring is being formed: only a member that has given it up, or was started
- * again, stops that. */
+/* A ring is being formed. Only a member stops that, one that has given it up,
+ * or was started again, or knows more than it knew when it agreed (sets only
+ * grow within a gather): then it has not taken the commit token. */
 static bool forming_ignores(const struct totem *t, uint32_t sender,
                             const struct wire_join *join)
 {
     if (!set_has(&t->forming.members, sender))
         return true;
-    bool same = incarnation_is(&t->forming, sender, join->incarnation) ||
-                t->state == TOTEM_COMMIT;
-    return same && join->ring_seq < t->forming.id.seq;
+    if (join->ring_seq >= t->forming.id.seq)
+        return false;
+    if (t->state == TOTEM_COMMIT)
+        return set_subset(&join->proc, &t->proc) &&
+               set_subset(&join->fail, &t->fail);
+    return incarnation_is(&t->forming, sender, join->incarnation);
 }
 
 void join_on(struct totem *t, uint32_t sender, const struct wire_join *join)
@@ -341,6 +345,6 @@ void merge_send(struct totem *t)
     CHECK(t->state == TOTEM_OPERATIONAL);
     size_t n =
         wire_merge_write(t->merge_packet, t->config.node_id, &t->ring.id);
-    out_send(t, TOTEM_TO_ALL, 0, (struct bytes){t->merge_packet, n});
+    out_control(t, TOTEM_TO_ALL, 0, (struct bytes){t->merge_packet, n});
     t->merge_at = t->now_ns + t->config.merge_ns;
 }

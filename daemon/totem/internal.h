@@ -50,8 +50,7 @@ struct recovery {
     uint64_t next;           /* old packets below it are done with */
     bool retrans_mine;       /* this node set the token's retrans flag */
     uint32_t quiet_visits;   /* in a row that saw the flag down */
-    bool install_known;
-    uint64_t install_seq;
+    uint64_t install_seq;    /* token.seq at the first of them */
     bool token_started;      /* representative: the first token is out */
 };
 
@@ -118,8 +117,11 @@ static inline void bit_set(uint8_t *bits, uint32_t i)
 
 /* --- totem.c: outputs ---------------------------------------------------- */
 
-void out_send(struct totem *t, enum totem_to to, uint32_t node_id,
-              struct bytes packet);
+/* A packet in one of the machine's buffers. What the step had to send from that
+ * buffer before is replaced: the later word is the true one. */
+void out_control(struct totem *t, enum totem_to to, uint32_t node_id,
+                 struct bytes packet);
+/* A packet of the ring's store, to the ring. */
 void out_packet(struct totem *t, const struct ring *r, uint64_t seq);
 struct totem_event *out_event(struct totem *t, enum totem_event_kind kind);
 void state_set(struct totem *t, enum totem_state to, const char *reason);

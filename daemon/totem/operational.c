@@ -419,7 +419,7 @@ void submit_on(struct totem *t)
         return;
     }
     size_t n = wire_wake_write(t->wake_packet, t->config.node_id, t->ring.hash);
-    out_send(t, TOTEM_TO_NODE, to, (struct bytes){t->wake_packet, n});
+    out_control(t, TOTEM_TO_NODE, to, (struct bytes){t->wake_packet, n});
 }
 
 void wake_on(struct totem *t, uint64_t ring_hash)

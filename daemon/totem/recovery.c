@@ -46,6 +46,9 @@ void recovery_enter(struct totem *t)
     t->recovery.next++; /* the lowest aru, plus one */
     memset(t->resent, 0, r->store.slot_count * sizeof *t->resent);
 
+    for (uint32_t i = 0; i < t->commit.count; i++)
+        r->incarnations[i] = t->commit.entries[i].incarnation;
+
     uint64_t first = t->commit.first_seq;
     store_reset(&r->store, first);
     r->delivered = r->safe = r->aru_sent = r->seq_sent = first;
@@ -143,18 +146,26 @@ static uint32_t share(const struct totem *t)
     return each < room ? each : room;
 }
 
-/* The paper's retrans_flg: up while somebody has more to send. */
-static void flag_update(struct totem *t, bool pending)
+/* The paper's retrans_flg, up while somebody has more to send. Ours is up also
+ * for the rotation that follows a sending: so a member that sees it down twice
+ * knows that nobody sent in between, and that every member read the same
+ * token.seq at its first quiet visit, before any could install the ring and
+ * send new messages. What all must have received is thus the same number at
+ * all; were it not, a member could confirm messages of a ring that it then
+ * fails to install. */
+static void flag_update(struct totem *t, bool sending)
 {
     struct recovery *v = &t->recovery;
-    if (pending && !t->token.retrans) {
+    if (sending && !t->token.retrans) {
         t->token.retrans = true;
         v->retrans_mine = true;
-    } else if (!pending && v->retrans_mine) {
+    } else if (!sending && v->retrans_mine) {
         t->token.retrans = false;
         v->retrans_mine = false;
     }
     v->quiet_visits = t->token.retrans ? 0 : v->quiet_visits + 1;
+    if (v->quiet_visits == 1)
+        v->install_seq = t->token.seq;
 }
 
 /* This node has all that any of trans had. From now on, another may install the
@@ -203,15 +214,11 @@ void recovery_visit(struct totem *t)
         v->next++;
         slot = next_to_send(t);
     }
-    flag_update(t, slot != NULL);
-    if (v->quiet_visits >= 2 && !v->install_known) {
-        v->install_known = true;
-        v->install_seq = t->token.seq;
-    }
-    if (!v->install_known || r->store.aru < v->install_seq)
-        if (r->members.count > 1)
-            return;
+    flag_update(t, slot != NULL || t->token.seq >= t->visit_first_seq);
+    if (r->members.count > 1 &&
+        (v->quiet_visits < 2 || r->store.aru < v->install_seq))
+        return;
     oblige(t);
-    if (r->safe >= v->install_seq || r->members.count == 1)
+    if (r->safe >= v->install_seq)
         install(t);
 }

@@ -98,12 +98,23 @@ void totem_free(struct totem *t)
 
 /* --- outputs -------------------------------------------------------------- */
 
-void out_send(struct totem *t, enum totem_to to, uint32_t node_id,
-              struct bytes packet)
+static void out_send(struct totem *t, enum totem_to to, uint32_t node_id,
+                     struct bytes packet)
 {
     CHECK(t->send_count < t->send_max);
     t->sends[t->send_count++] =
         (struct totem_send){.to = to, .node_id = node_id, .packet = packet};
+}
+
+void out_control(struct totem *t, enum totem_to to, uint32_t node_id,
+                 struct bytes packet)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < t->send_count; i++)
+        if (t->sends[i].packet.p != packet.p)
+            t->sends[kept++] = t->sends[i];
+    t->send_count = kept;
+    out_send(t, to, node_id, packet);
 }
 
 void out_packet(struct totem *t, const struct ring *r, uint64_t seq)
@@ -138,8 +149,8 @@ void pass(struct totem *t, const struct set *members)
         self++;
     t->passed_to = members->ids[(self + 1) % members->count];
     CHECK(t->passed_to != t->config.node_id);
-    out_send(t, TOTEM_TO_NODE, t->passed_to,
-             (struct bytes){t->passed, t->passed_size});
+    out_control(t, TOTEM_TO_NODE, t->passed_to,
+                (struct bytes){t->passed, t->passed_size});
     t->retransmit_at = t->now_ns + t->config.token_retransmit_ns;
     t->loss_at = t->now_ns + t->config.token_ns;
 }
@@ -169,8 +180,8 @@ static bool due(struct totem *t, uint64_t *timer)
 
 static void retransmit(struct totem *t)
 {
-    out_send(t, TOTEM_TO_NODE, t->passed_to,
-             (struct bytes){t->passed, t->passed_size});
+    out_control(t, TOTEM_TO_NODE, t->passed_to,
+                (struct bytes){t->passed, t->passed_size});
     t->retransmit_at = t->now_ns + t->config.token_retransmit_ns;
     t->stats.token_retransmits++;
 }
@@ -278,8 +289,11 @@ static bool packet_dispatch(struct totem *t, struct bytes packet)
     struct wire_head head;
     if (!wire_head_read(&r, &head))
         return false;
-    if (head.sender == t->config.node_id && head.kind != WIRE_DATA)
-        return false;
+    /* Of this node before it was started again. */
+    if (head.sender == t->config.node_id && head.kind != WIRE_DATA) {
+        drop(t, TOTEM_DROP_STALE);
+        return true;
+    }
     switch (head.kind) {
     case WIRE_DATA:
         return packet_data(t, &head, &r, packet);
@@ -312,7 +326,7 @@ static void leave_send(struct totem *t)
     struct wire_leave leave = {.incarnation = t->config.incarnation,
                                .ring_seq = t->ring_seq};
     size_t n = wire_leave_write(t->leave_packet, t->config.node_id, &leave);
-    out_send(t, TOTEM_TO_ALL, 0, (struct bytes){t->leave_packet, n});
+    out_control(t, TOTEM_TO_ALL, 0, (struct bytes){t->leave_packet, n});
     timers_off(t);
     t->held = false;
     if (t->state != TOTEM_LEFT)

@@ -14,8 +14,8 @@ cp "$B"/evscheck "$B"/libevs.so* "$B"/aisexec "$S/bin"
 size=200000
 [ -n "$SAN" ] && size=60000
 
-configure 1
-said=$(client 1 "$B/testevs" 2>&1)
+mkdir "$S/run0"
+said=$(OPENAIS_RUNDIR=$S/run0 "$B/testevs" 2>&1)
 status=$?
 check "no daemon: testevs ends with status 1" [ $status = 1 ]
 check "no daemon: TRY_AGAIN, and a hint: $said" \
@@ -44,6 +44,7 @@ sleep 2
 check "a client that stands still stops nobody: node 2's ring is whole" \
     members 2 3
 kill -KILL "$stopped"
+ended "$stopped" 5
 
 # Each way in, as somebody who is nobody else here.
 try_as() {

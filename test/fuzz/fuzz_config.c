@@ -33,8 +33,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct config c;
     char error[CONFIG_ERROR_SIZE] = "";
-    int r = config_parse("f", (const char *)data, size, &c, error,
-                         sizeof error);
+    int r =
+        config_parse("f", (const char *)data, size, &c, error, sizeof error);
     if (r == 0)
         check_config(&c);
     else

@@ -14,6 +14,7 @@ check() {
     local conf=$1 expected=$2 stream=$3 want=$4 status
     "$B/aisexec" -t -c "$conf" >"$tmp/out" 2>"$tmp/err" </dev/null
     status=$?
+    sed -i 's/^aisexec: //' "$tmp/err"
     if [ $status = "$want" ] && cmp -s "$tmp/$stream" "$expected"; then
         passed=$((passed + 1))
         return

@@ -10,7 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-// --- the order of each ring ---------------------------------------------------
+// --- the order of each ring
+// ---------------------------------------------------
 
 static const struct trace *sorted_trace; /* qsort() carries no argument */
 
@@ -67,7 +68,8 @@ static void rings_order(struct trace *t)
         ring_sort(t, &t->rings[i]);
 }
 
-// --- one process in one ring ----------------------------------------------------
+// --- one process in one ring
+// ----------------------------------------------------
 
 /* A process that ended in this ring owes nothing more. */
 static bool failed_in(const struct trace_process *p, uint32_t stay)
@@ -77,8 +79,7 @@ static bool failed_in(const struct trace_process *p, uint32_t stay)
 
 static bool goes_together(const struct trace_stay *s, uint32_t node_id)
 {
-    return trace_find_id(s->together, s->together_count, node_id) !=
-           TRACE_NONE;
+    return trace_find_id(s->together, s->together_count, node_id) != TRACE_NONE;
 }
 
 /* The message at `place` was not delivered, though later ones may have been
@@ -147,7 +148,8 @@ static void check_stay(struct trace *t, uint32_t process, uint32_t stay)
         check_missing(t, process, stay, place, false);
 }
 
-// --- those that go together -------------------------------------------------------
+// --- those that go together
+// -------------------------------------------------------
 
 static uint64_t stay_hash(const struct trace_process *p,
                           const struct trace_stay *s)
@@ -163,8 +165,7 @@ static uint64_t stay_hash(const struct trace_process *p,
 static const struct trace_move *move_find(struct trace *t, uint32_t process,
                                           uint32_t stay, uint64_t hash)
 {
-    struct trace_ring *from =
-        &t->rings[t->processes[process].stays[stay].ring];
+    struct trace_ring *from = &t->rings[t->processes[process].stays[stay].ring];
     uint32_t to = t->processes[process].stays[stay + 1].ring;
     uint32_t i = from->first_move;
     while (i != TRACE_NONE && t->moves[i].to != to)
@@ -248,19 +249,17 @@ static void check_promise(struct trace *t, const struct trace_move *move,
                    "configurations: %s goes from %s together with %s, which "
                    "never was there",
                    trace_process_name(t, move->process),
-                   trace_ring_name(t, s->ring),
-                   trace_process_name(t, process));
+                   trace_ring_name(t, s->ring), trace_process_name(t, process));
         return;
     }
     const struct trace_stay *other = &q->stays[stay];
-    if (failed_in(q, stay) || (stay + 1 < q->stay_count &&
-                               q->stays[stay + 1].ring == move->to))
+    if (failed_in(q, stay) ||
+        (stay + 1 < q->stay_count && q->stays[stay + 1].ring == move->to))
         return;
     uint32_t k = other->first;
     for (uint32_t i = s->transitional; i < s->end; i++) {
         const struct trace_message *m = &t->messages[p->deliveries[i]];
-        while (k < other->end &&
-               t->messages[q->deliveries[k]].place < m->place)
+        while (k < other->end && t->messages[q->deliveries[k]].place < m->place)
             k++;
         if (m->safe &&
             (k == other->end || q->deliveries[k] != p->deliveries[i]))
@@ -290,7 +289,8 @@ static void check_promises(struct trace *t)
     }
 }
 
-// --- what was owed -----------------------------------------------------------------
+// --- what was owed
+// -----------------------------------------------------------------
 
 /* Members that never installed the ring must not have skipped it, if anything
  * safe was delivered in its regular configuration. */
@@ -311,9 +311,9 @@ static void check_absent(struct trace *t, uint32_t ring)
         if (stay_find(p, ring) != UINT32_MAX)
             continue;
         bool failed = p->end != TRACE_ALIVE;
-        if (failed && (p->stay_count == 0 ||
-                       t->rings[p->stays[p->stay_count - 1].ring].id.seq <
-                           r->id.seq))
+        if (failed &&
+            (p->stay_count == 0 ||
+             t->rings[p->stays[p->stay_count - 1].ring].id.seq < r->id.seq))
             continue;
         trace_fail(t,
                    "safe: seq %" PRIu64 " was delivered in regular %s, which "

@@ -2,8 +2,8 @@
 /* check.h - a trace of what every process did, and the properties of extended
  * virtual synchrony checked over it.
  *
- * A process is one life of a node. The recorder (the simulator, or a test with a
- * made-up story) calls the functions below in the order things happened. What
+ * A process is one life of a node. The recorder (the simulator, or a test with
+ * a made-up story) calls the functions below in the order things happened. What
  * can be seen wrong at once is found at once; trace_check() finds the rest. The
  * first violation is kept, as text beginning with the property's name.
  *

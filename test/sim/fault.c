@@ -91,6 +91,10 @@ void fault_begin(struct world *w, uint32_t number)
         w->recovery_crashes = (uint32_t)f->value;
         w->recovery_restart_ns = f->duration_ns;
         break;
+    case FAULT_BREAK_RECOVERY:
+        w->recovery_breaks = (uint32_t)f->value;
+        w->recovery_break = *f;
+        break;
     case FAULT_FREEZE:
         freeze(w, n, f);
         break;
@@ -135,6 +139,7 @@ void fault_end(struct world *w, uint32_t number)
         break;
     case FAULT_CRASH:
     case FAULT_CRASH_IN_RECOVERY:
+    case FAULT_BREAK_RECOVERY:
     case FAULT_FREEZE:
     case FAULT_LEAVE:
     case FAULT_KINDS:
@@ -143,25 +148,68 @@ void fault_end(struct world *w, uint32_t number)
     world_note(w, "end of fault: %s", fault_name(f->kind));
 }
 
+/* Some time within the next rotations. */
+static uint64_t soon(struct world *w)
+{
+    uint64_t rotation_ns = w->scenario->delay_ns * w->node_count;
+    return w->now_ns + random_range(&w->random, 0, 4 * rotation_ns);
+}
+
 void fault_recovery_begins(struct world *w, struct node *n)
 {
-    if (w->recovery_crashes == 0 || !random_chance(&w->random, 500000))
+    if (w->recovery_crashes > 0 && random_chance(&w->random, 300000)) {
+        w->recovery_crashes--;
+        n->restart_after_ns = w->recovery_restart_ns;
+        world_at(w, soon(w),
+                 (struct sim_event){.kind = SIM_CRASH,
+                                    .node = n->place,
+                                    .tag = n->incarnation});
+    }
+    if (w->recovery_breaks > 0 && random_chance(&w->random, 300000)) {
+        w->recovery_breaks--;
+        world_at(w, soon(w),
+                 (struct sim_event){.kind = SIM_BREAK, .node = n->place});
+    }
+}
+
+void fault_break(struct world *w, struct node *n)
+{
+    struct fault *f = &w->recovery_break;
+    if (w->healed)
         return;
-    w->recovery_crashes--;
-    n->restart_after_ns = w->recovery_restart_ns;
-    world_at(w,
-             w->now_ns + random_range(&w->random, 0,
-                                      3 * w->scenario->delay_ns *
-                                          w->node_count),
-             (struct sim_event){
-                 .kind = SIM_CRASH, .node = n->place, .tag = n->incarnation});
+    world_note(w, "fault: recovery breaks by %u", f->other);
+    if (f->other == 0) {
+        w->parts = 2;
+        w->shape = random_next(&w->random);
+        w->loss.ppm = 0;
+    } else if (f->other == 1) {
+        w->loss.ppm = 500000;
+        w->loss.node = UINT32_MAX;
+        w->loss.channels = CHANNEL_DATA | CHANNEL_TOKEN;
+    } else {
+        freeze(w, n, f);
+        return;
+    }
+    world_at(w, w->now_ns + f->duration_ns,
+             (struct sim_event){.kind = SIM_BREAK_END});
+}
+
+void fault_break_end(struct world *w)
+{
+    if (w->healed)
+        return;
+    world_note(w, "end of fault: recovery broken");
+    if (w->recovery_break.other == 0)
+        w->parts = 0;
+    else
+        w->loss.ppm = 0;
 }
 
 /* Links are whole, nobody is paused; of those down, half come back. */
 void fault_heal(struct world *w)
 {
     network_heal(w);
-    w->recovery_crashes = 0;
+    w->recovery_crashes = w->recovery_breaks = 0;
     for (uint32_t i = 0; i < w->node_count; i++) {
         struct node *n = &w->nodes[i];
         n->sends_left = UINT32_MAX;
@@ -169,8 +217,7 @@ void fault_heal(struct world *w)
         if (n->up && n->frozen)
             node_thaw(w, n);
         if (!n->up && random_chance(&w->random, 500000))
-            world_at(w,
-                     w->now_ns + random_range(&w->random, 0, 200 * SIM_MS),
+            world_at(w, w->now_ns + random_range(&w->random, 0, 200 * SIM_MS),
                      (struct sim_event){.kind = SIM_RESTART, .node = i});
     }
 }

@@ -15,9 +15,8 @@ enum { NUMBER_SIZE = 3, MESSAGES_MAX = 1 << 24 };
 /* Sizes around those at which packets are just full. */
 static uint32_t edge_size(struct world *w, const struct node *n)
 {
-    size_t room = n->payload_max != 0
-                      ? n->payload_max
-                      : w->scenario->totem.packet_size_max - 40;
+    size_t room = n->payload_max != 0 ? n->payload_max
+                                      : w->scenario->totem.packet_size_max - 40;
     uint64_t whole = random_range(&w->random, 1, 4) * room;
     uint64_t size = whole + 2 - random_range(&w->random, 0, 34);
     return size > SIM_MESSAGE_MAX ? SIM_MESSAGE_MAX : (uint32_t)size;
@@ -49,8 +48,7 @@ void load_add(struct world *w, struct node *n, uint32_t count)
             struct pending *grown = malloc(max * sizeof *grown);
             CHECK(grown != NULL);
             for (uint32_t i = 0; i < n->pending_count; i++)
-                grown[i] =
-                    n->pending[(n->pending_head + i) % n->pending_max];
+                grown[i] = n->pending[(n->pending_head + i) % n->pending_max];
             free(n->pending);
             n->pending = grown;
             n->pending_head = 0;
@@ -125,9 +123,9 @@ static void message_begin(struct world *w, struct node *n,
 static void message_done(struct node *n)
 {
     struct pending *first = &n->pending[n->pending_head];
-    n->pending_bytes -=
-        n->pending_bytes < first->size_bytes ? n->pending_bytes
-                                             : first->size_bytes;
+    n->pending_bytes -= n->pending_bytes < first->size_bytes
+                            ? n->pending_bytes
+                            : first->size_bytes;
     n->pending_head = (n->pending_head + 1) % n->pending_max;
     n->pending_count--;
     if (n->pending_count == 0)
@@ -140,10 +138,10 @@ static enum group_put_result put(struct node *n, const struct pending *m)
 {
     size_t size = m->size_bytes, first = size % 7 == 0 ? 0 : size / 5,
            second = size % 3 == 0 ? size / 2 : 0;
-    struct bytes parts[3] = {{n->content, first},
-                             {n->content + first, second},
-                             {n->content + first + second,
-                              size - first - second}};
+    struct bytes parts[3] = {
+        {n->content, first},
+        {n->content + first, second},
+        {n->content + first + second, size - first - second}};
     return group_put(n->group, n->totem,
                      &(struct group_message){.service = GROUP_SERVICE_TEST,
                                              .safe = m->safe,
@@ -240,7 +238,8 @@ void load_delivered(struct world *w, struct node *n,
     if (e->message.sender == n->id && n->owed > 0)
         n->owed--;
     if (w->trace_packets)
-        world_note(w, "node %u delivers seq %llu of %u: message %u, %zu bytes",
-                   n->id, (unsigned long long)e->message.seq,
-                   e->message.sender, message, data.n);
+        world_note(w,
+                   "node %u delivers seq %llu of %u: message %u, %zu bytes%s",
+                   n->id, (unsigned long long)e->message.seq, e->message.sender,
+                   message, data.n, e->message.safe ? ", safe" : "");
 }

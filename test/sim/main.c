@@ -62,8 +62,8 @@ static uint64_t number(const char *name, const char *text, uint64_t low,
     uint64_t value = strtoull(text, &end, 0);
     if (errno != 0 || end == text || *end != '\0' || value < low ||
         value > high) {
-        fprintf(stderr, "sim: --%s: not a number from %llu to %llu: %s\n",
-                name, (unsigned long long)low, (unsigned long long)high, text);
+        fprintf(stderr, "sim: --%s: not a number from %llu to %llu: %s\n", name,
+                (unsigned long long)low, (unsigned long long)high, text);
         exit(2);
     }
     return value;
@@ -171,7 +171,8 @@ static int run_one(const struct options *o)
     return finish(&results, o->coverage);
 }
 
-// --- many ---------------------------------------------------------------------
+// --- many
+// ---------------------------------------------------------------------
 
 static void run_some(const struct options *o, struct worker *w)
 {
@@ -192,11 +193,13 @@ static void run_some(const struct options *o, struct worker *w)
 static void worker_start(const struct options *o, struct worker *w)
 {
     fflush(stdout);
-    w->pid = fork();
-    CHECK(w->pid >= 0);
-    w->running = true;
-    if (w->pid != 0)
+    pid_t pid = fork(); /* not straight into memory that the child shares */
+    CHECK(pid >= 0);
+    if (pid != 0) {
+        w->pid = pid;
+        w->running = true;
         return;
+    }
     run_some(o, w);
     fflush(stdout);
     _exit(0);
@@ -229,7 +232,7 @@ static void print_progress(const struct options *o, struct worker *workers)
     uint64_t done = 0;
     for (uint32_t i = 0; i < o->jobs; i++)
         done += workers[i].results.passed + workers[i].results.failed;
-    if (done < shown + o->count / 10)
+    if (done < shown + o->count / 10 + 1)
         return;
     shown = done;
     printf("%llu of %llu\n", (unsigned long long)done,

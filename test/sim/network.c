@@ -80,15 +80,14 @@ static void carry_copy(struct world *w, uint32_t from, uint32_t to,
         link->last_ns = at;
     }
     p->references++;
-    world_at(w, at,
-             (struct sim_event){.kind = SIM_ARRIVAL,
-                                .node = to,
-                                .value = channel,
-                                .packet = p});
+    world_at(
+        w, at,
+        (struct sim_event){
+            .kind = SIM_ARRIVAL, .node = to, .value = channel, .packet = p});
 }
 
-static void carry(struct world *w, uint32_t from, uint32_t to,
-                  struct packet *p, uint32_t channel, uint64_t leaves_ns)
+static void carry(struct world *w, uint32_t from, uint32_t to, struct packet *p,
+                  uint32_t channel, uint64_t leaves_ns)
 {
     if (w->links[from * w->node_count + to].cut ||
         !network_same_part(w, from, to))

@@ -30,9 +30,9 @@ static const struct {
                          1u << FAULT_SLOW},
     [CLASS_PARTITIONS] = {"partitions", 14, 1u << FAULT_PARTITION},
     [CLASS_CRASHES] = {"crashes", 14, 1u << FAULT_CRASH | 1u << FAULT_LEAVE},
-    [CLASS_RECOVERY] = {"recovery",
-                        10,
-                        1u << FAULT_CRASH_IN_RECOVERY | 1u << FAULT_CRASH |
+    [CLASS_RECOVERY] = {"recovery", 20,
+                        1u << FAULT_CRASH_IN_RECOVERY |
+                            1u << FAULT_BREAK_RECOVERY | 1u << FAULT_CRASH |
                             1u << FAULT_PARTITION | 1u << FAULT_LOSS},
     [CLASS_FREEZES] = {"freezes", 8, 1u << FAULT_FREEZE | 1u << FAULT_SLOW},
     [CLASS_ONE_WAY] = {"one way", 8,
@@ -54,6 +54,7 @@ const char *fault_name(enum fault_kind kind)
         [FAULT_MUTE] = "mute node",
         [FAULT_CRASH] = "crash",
         [FAULT_CRASH_IN_RECOVERY] = "crash in recovery",
+        [FAULT_BREAK_RECOVERY] = "broken recovery",
         [FAULT_FREEZE] = "freeze",
         [FAULT_LEAVE] = "leave",
     };
@@ -67,8 +68,8 @@ static enum scenario_class class_pick(struct random *r)
         total += classes[i].weight;
     uint64_t pick = random_range(r, 0, total - 1);
     while (pick >= classes[class].weight)
-        pick -= classes[class++].weight;
-    return (enum scenario_class)class;
+        pick -= classes[class ++].weight;
+    return (enum scenario_class) class;
 }
 
 static void make_nodes(struct scenario *s, struct random *r,
@@ -149,11 +150,13 @@ static uint64_t capacity(const struct scenario *s)
 
 static void make_load(struct scenario *s, struct random *r)
 {
-    uint64_t most = 2000000 / (s->node_count > 4 ? s->node_count / 4 : 1);
+    uint64_t most = 6000000 / (s->node_count > 4 ? s->node_count / 4 : 1);
     uint64_t bytes_in_second = capacity(s);
-    if (most > bytes_in_second)
-        most = bytes_in_second;
+    if (most > 2 * bytes_in_second)
+        most = 2 * bytes_in_second;
     s->load_bytes = random_scale(r, 2000, most > 2000 ? most : 2000);
+    if (random_chance(r, 300000) && most > 2000)
+        s->load_bytes = most;
     s->sizes = (enum size_profile)random_range(r, 0, SIZES_MIXED);
     s->load_interval_ns = random_scale(r, 100000, 200 * SIM_MS);
     s->load_burst = (uint32_t)random_scale(r, 1, 30);
@@ -162,7 +165,7 @@ static void make_load(struct scenario *s, struct random *r)
         s->load_senders = s->node_count;
     static const uint32_t safe[] = {0, 20, 50, 100};
     s->safe_percent = safe[random_range(r, 0, 3)];
-    s->saturate = random_chance(r, 200000);
+    s->saturate = random_chance(r, 350000);
     s->abandon_ppm = random_chance(r, 200000) ? 100000 : 0;
     s->load_end_ns = s->heal_ns + 100 * SIM_MS;
     s->bound_ns = 5000 * SIM_MS +
@@ -233,6 +236,11 @@ static void make_fault(struct scenario *s, struct random *r, uint32_t kinds,
         f->value = random_range(r, 1, s->node_count);
         f->duration_ns = pick_restart(r);
         break;
+    case FAULT_BREAK_RECOVERY:
+        f->value = random_range(r, 1, 4);
+        f->other = (uint32_t)random_range(r, 0, 2);
+        f->duration_ns = random_scale(r, SIM_MS / 10, 600 * SIM_MS);
+        break;
     case FAULT_LEAVE:
         f->duration_ns = pick_restart(r);
         break;
@@ -256,7 +264,7 @@ static void make_faults(struct scenario *s, struct random *r, uint32_t kinds)
     uint64_t first = random_chance(r, 200000) ? 0 : 400 * SIM_MS;
     if (s->heal_ns < first + 100 * SIM_MS)
         s->heal_ns = first + 100 * SIM_MS;
-    s->fault_count = (uint32_t)random_scale(r, 1, 12);
+    s->fault_count = (uint32_t)random_scale(r, 1, 16);
     for (uint32_t i = 0; i < s->fault_count; i++) {
         make_fault(s, r, kinds, &s->faults[i]);
         s->faults[i].at_ns = random_range(r, first, s->heal_ns - 1);

@@ -49,9 +49,12 @@ enum fault_kind {
     FAULT_DEAF,      /* node hears nobody */
     FAULT_MUTE,      /* nobody hears node */
     FAULT_CRASH,     /* after value more packets; restarts after duration */
-    FAULT_CRASH_IN_RECOVERY, /* the next value nodes that begin recovery */
-    FAULT_FREEZE,    /* for duration */
-    FAULT_LEAVE,     /* gracefully; restarts after duration */
+    FAULT_CRASH_IN_RECOVERY, /* the next value nodes that form a ring */
+    FAULT_BREAK_RECOVERY,    /* of the next value rings that are formed, the
+                                network: other 0 cut in two, 1 lossy, 2 a node
+                                freezes; for duration */
+    FAULT_FREEZE,            /* for duration */
+    FAULT_LEAVE,             /* gracefully; restarts after duration */
     FAULT_KINDS
 };
 
@@ -116,9 +119,11 @@ enum sim_event_kind {
     SIM_LOAD,    /* node gets messages to send */
     SIM_FAULT,   /* begins */
     SIM_FAULT_END,
-    SIM_CRASH,   /* node, if it is still in life `tag` */
-    SIM_RESTART, /* node, if down */
-    SIM_THAW,    /* node */
+    SIM_BREAK, /* what recovery_break says befalls a ring being formed */
+    SIM_BREAK_END,
+    SIM_CRASH,       /* node, if it is still in life `tag` */
+    SIM_RESTART,     /* node, if down */
+    SIM_THAW,        /* node */
     SIM_UNREACHABLE, /* node learns, in life `tag`, that id is down */
     SIM_HEAL,
     SIM_POLL /* is all well again? */
@@ -149,7 +154,7 @@ struct node {
     uint32_t process; /* in the trace */
     struct totem *totem;
     struct group *group;
-    uint32_t sends_left; /* then it crashes; UINT32_MAX: never */
+    uint32_t sends_left;       /* then it crashes; UINT32_MAX: never */
     uint64_t restart_after_ns; /* a crash; SIM_NEVER: not by itself */
     /* reception */
     struct queue token_queue, data_queue;
@@ -169,6 +174,7 @@ struct node {
     uint32_t member_count;
     uint32_t members[TOTEM_NODES_MAX];
     uint64_t sent_in_ring, delivered_in_ring, owed;
+    uint64_t token_losses; /* up to the beginning of its ring */
 };
 
 struct link {
@@ -218,6 +224,8 @@ struct world {
     /* faults */
     uint32_t recovery_crashes;
     uint64_t recovery_restart_ns;
+    uint32_t recovery_breaks;
+    struct fault recovery_break;
     bool healed;
     uint64_t well_since_ns;
     bool done;
@@ -281,6 +289,8 @@ void load_delivered(struct world *w, struct node *n,
 void fault_begin(struct world *w, uint32_t number);
 void fault_end(struct world *w, uint32_t number);
 void fault_recovery_begins(struct world *w, struct node *n);
+void fault_break(struct world *w, struct node *n);
+void fault_break_end(struct world *w);
 void fault_heal(struct world *w);
 
 // --- coverage.c -------------------------------------------------------------

@@ -181,8 +181,8 @@ static struct trace_stay *last_stay(struct trace_process *p)
 
 static uint32_t ring_bucket(const struct totem_ring_id *id)
 {
-    uint64_t h = (id->seq ^ id->nonce ^ (uint64_t)id->rep << 32) *
-                 0x9e3779b97f4a7c15u;
+    uint64_t h =
+        (id->seq ^ id->nonce ^ (uint64_t)id->rep << 32) * 0x9e3779b97f4a7c15u;
     return (uint32_t)(h >> 40) % TRACE_BUCKETS;
 }
 
@@ -200,8 +200,7 @@ static uint32_t ring_add(struct trace *t, const struct totem_configuration *c)
     uint32_t i = t->ring_count++;
     uint32_t *processes = ids_copy(c->members, c->member_count);
     for (uint32_t m = 0; m < c->member_count; m++)
-        processes[m] =
-            trace_find_process(t, c->members[m], c->incarnations[m]);
+        processes[m] = trace_find_process(t, c->members[m], c->incarnations[m]);
     t->rings[i] =
         (struct trace_ring){.id = c->ring_id,
                             .next_in_bucket = t->ring_buckets[bucket],
@@ -228,8 +227,8 @@ static uint32_t ring_of(struct trace *t, uint32_t process,
                        c->member_count * sizeof *c->members) == 0;
     for (uint32_t m = 0; same && m < c->member_count; m++)
         same = r->processes[m] != TRACE_NONE &&
-               r->processes[m] == trace_find_process(t, c->members[m],
-                                                     c->incarnations[m]);
+               r->processes[m] ==
+                   trace_find_process(t, c->members[m], c->incarnations[m]);
     if (!same)
         trace_fail(t,
                    "configurations: %s names two member sets, or a process "
@@ -251,8 +250,8 @@ static bool ascending(const uint32_t *ids, uint32_t count)
  * (Between the two: who was in both rings, but took another way between.) */
 static bool difference_fits(const uint32_t *list, uint32_t count,
                             const struct trace_ring *from,
-                            const struct trace_ring *to,
-                            const uint32_t *stayed, uint32_t stayed_count)
+                            const struct trace_ring *to, const uint32_t *stayed,
+                            uint32_t stayed_count)
 {
     for (uint32_t i = 0; i < count; i++)
         if (trace_find_id(from->members, from->member_count, list[i]) ==
@@ -263,8 +262,7 @@ static bool difference_fits(const uint32_t *list, uint32_t count,
         uint32_t at =
             trace_find_id(to->members, to->member_count, from->members[i]);
         bool same = at != TRACE_NONE && to->processes[at] == from->processes[i];
-        if (!same &&
-            trace_find_id(list, count, from->members[i]) == TRACE_NONE)
+        if (!same && trace_find_id(list, count, from->members[i]) == TRACE_NONE)
             return false;
     }
     return true;
@@ -321,10 +319,10 @@ static void lists_check(struct trace *t, uint32_t process,
 {
     const struct trace_ring *old = &t->rings[s->ring], *new = &t->rings[ring];
     for (uint32_t i = 0; i < s->together_count; i++) {
-        uint32_t a = trace_find_id(old->members, old->member_count,
-                                   s->together[i]);
-        uint32_t b = trace_find_id(new->members, new->member_count,
-                                   s->together[i]);
+        uint32_t a =
+            trace_find_id(old->members, old->member_count, s->together[i]);
+        uint32_t b =
+            trace_find_id(new->members, new->member_count, s->together[i]);
         if (a == TRACE_NONE || b == TRACE_NONE ||
             old->processes[a] != new->processes[b])
             trace_fail(t,
@@ -449,8 +447,9 @@ void trace_send_more(struct trace *t, uint32_t message)
     if (s != NULL && s->ring == m->ring)
         return;
     if (m->delivered)
-        trace_fail(t, "basic: message %" PRIu32 " of %s goes on in %s, but was "
-                      "delivered in %s",
+        trace_fail(t,
+                   "basic: message %" PRIu32 " of %s goes on in %s, but was "
+                   "delivered in %s",
                    m->number, trace_process_name(t, m->process),
                    trace_ring_name(t, s == NULL ? TRACE_NONE : s->ring),
                    trace_ring_name(t, m->ring));
@@ -531,8 +530,8 @@ static bool delivery_is_ordered(struct trace *t, uint32_t process,
             return false;
         }
         if (last->seq > d->seq ||
-            (last->seq == d->seq && (last->process != m->process ||
-                                     last->number >= m->number))) {
+            (last->seq == d->seq &&
+             (last->process != m->process || last->number >= m->number))) {
             trace_fail(t,
                        "agreed: %s delivers seq %" PRIu64 " (message %" PRIu32
                        " of %s) after %" PRIu64,

@@ -40,10 +40,10 @@ struct trace_message {
 struct trace_stay {
     uint32_t ring;
     uint32_t first, transitional, end;
-    bool closing;               /* the transitional one has come */
-    uint32_t together_count;    /* members of the transitional one */
-    uint32_t *together;         /* node ids */
-    uint32_t left_count;        /* as told with the transitional one */
+    bool closing;            /* the transitional one has come */
+    uint32_t together_count; /* members of the transitional one */
+    uint32_t *together;      /* node ids */
+    uint32_t left_count;     /* as told with the transitional one */
     uint32_t *left;
 };
 
@@ -57,7 +57,7 @@ struct trace_process {
     uint32_t stay_count, stay_max;
     uint32_t *deliveries;
     uint32_t delivery_count, delivery_max;
-    uint32_t sent;        /* messages begun in this life */
+    uint32_t sent; /* messages begun in this life */
     uint32_t sent_in_ring;
     uint32_t *next_ordinal; /* by member of the current ring */
 };

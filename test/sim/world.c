@@ -23,7 +23,8 @@ void world_note(struct world *w, const char *format, ...)
     putchar('\n');
 }
 
-// --- the queue of events: a heap by time, then by age ---------------------------
+// --- the queue of events: a heap by time, then by age
+// ---------------------------
 
 static bool earlier(const struct sim_event *a, const struct sim_event *b)
 {
@@ -74,7 +75,8 @@ struct node *world_node_of_id(struct world *w, uint32_t id)
     return &w->nodes[place];
 }
 
-// --- is all well? ----------------------------------------------------------------
+// --- is all well?
+// ----------------------------------------------------------------
 
 /* `n` is in a ring of just the living nodes it can reach, has nothing left to
  * send, and all that was sent in this ring has been delivered. */
@@ -145,7 +147,8 @@ static void poll_end(struct world *w)
              (struct sim_event){.kind = SIM_POLL});
 }
 
-// --- events -------------------------------------------------------------------------
+// --- events
+// -------------------------------------------------------------------------
 
 static void load_event(struct world *w, struct node *n)
 {
@@ -204,6 +207,12 @@ static void world_event(struct world *w, const struct sim_event *e)
     case SIM_FAULT_END:
         fault_end(w, e->value);
         break;
+    case SIM_BREAK:
+        fault_break(w, n);
+        break;
+    case SIM_BREAK_END:
+        fault_break_end(w);
+        break;
     case SIM_CRASH:
         if (n->up && n->incarnation == e->tag)
             node_stop(w, n, TRACE_CRASHED);
@@ -225,7 +234,8 @@ static void world_event(struct world *w, const struct sim_event *e)
     }
 }
 
-// --- a run -----------------------------------------------------------------------------
+// --- a run
+// -----------------------------------------------------------------------------
 
 static void *array_new(size_t count, size_t size)
 {
@@ -252,8 +262,7 @@ static void nodes_new(struct world *w)
         world_at(w, random_range(&w->random, 0, s->start_spread_ns),
                  (struct sim_event){.kind = SIM_START, .node = i});
         if (i < s->load_senders)
-            world_at(w,
-                     random_range(&w->random, 0, s->load_interval_ns * 2),
+            world_at(w, random_range(&w->random, 0, s->load_interval_ns * 2),
                      (struct sim_event){.kind = SIM_LOAD, .node = i});
     }
 }

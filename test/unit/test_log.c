@@ -5,12 +5,30 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <syslog.h>
 #include <time.h>
 #include <unistd.h>
+
+/* In front of the C library's: what syslog gets, and a syslog that hangs. */
+static char syslog_text[600];
+static int syslog_got;
+static _Atomic bool syslog_hangs;
+
+void syslog(int priority, const char *format, ...)
+{
+    va_list args;
+    while (atomic_load(&syslog_hangs))
+        nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+    va_start(args, format);
+    vsnprintf(syslog_text, sizeof syslog_text, format, args);
+    va_end(args);
+    syslog_got = priority;
+}
 
 static char dir[64], path[96];
 static char content[1 << 22];
@@ -49,7 +67,8 @@ static unsigned lines_with(const char *text)
 
 static void open_file(bool debug, bool timestamp)
 {
-    struct log_config c = {.file = path, .debug = debug, .timestamp = timestamp};
+    struct log_config c = {
+        .file = path, .debug = debug, .timestamp = timestamp};
     CU_ASSERT_EQUAL_FATAL(log_open(&c), 0);
 }
 
@@ -60,7 +79,8 @@ static double now_s(void)
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-/* --- one line -------------------------------------------------------------- */
+/* --- one line --------------------------------------------------------------
+ */
 
 static void test_direct(void)
 {
@@ -138,7 +158,8 @@ static void test_open_fails(void)
     CU_ASSERT_EQUAL(log_open(&c), -EISDIR);
 }
 
-/* --- many threads ---------------------------------------------------------- */
+/* --- many threads ----------------------------------------------------------
+ */
 
 enum { THREADS = 4, LINES = 5000 };
 
@@ -256,7 +277,8 @@ static void test_wakes(void)
     teardown();
 }
 
-/* --- sinks that fail ------------------------------------------------------- */
+/* --- sinks that fail -------------------------------------------------------
+ */
 
 /* stderr becomes a pipe that nobody reads: writers go on at full speed, what
  * does not fit is counted, and the end comes within a bound. */
@@ -343,7 +365,39 @@ static void test_recovers(void)
     CU_ASSERT_EQUAL(lines_with("again"), 1);
 }
 
-/* --- the limiter ----------------------------------------------------------- */
+static void test_syslog(void)
+{
+    struct log_config c = {.to_syslog = true, .timestamp = true};
+    CU_ASSERT_EQUAL(log_open(&c), 0);
+    CU_ASSERT_EQUAL(log_start(), 0);
+    log_write(LOG_LEVEL_WARNING, "TEST", "%s", "100%s");
+    log_stop();
+    CU_ASSERT_STRING_EQUAL(syslog_text, "TEST: 100%s");
+    CU_ASSERT_EQUAL(syslog_got, LOG_WARNING);
+}
+
+/* Last of all: the log thread does not come back. */
+static void test_hanging_syslog(void)
+{
+    struct log_config c = {.to_syslog = true};
+    CU_ASSERT_EQUAL(log_open(&c), 0);
+    CU_ASSERT_EQUAL(log_start(), 0);
+    atomic_store(&syslog_hangs, true);
+    double start = now_s();
+    for (int i = 0; i < 5000; i++)
+        log_write(LOG_LEVEL_INFO, "TEST", "line %d", i);
+    CU_ASSERT(now_s() - start < 2);
+    log_stop();
+    CU_ASSERT(now_s() - start < 8);
+    uint64_t dropped = log_dropped();
+    log_write(LOG_LEVEL_INFO, "TEST", "after the end");
+    CU_ASSERT_EQUAL(log_dropped(), dropped + 1);
+    CU_ASSERT_EQUAL(log_start(), -EALREADY);
+    log_stop();
+}
+
+/* --- the limiter -----------------------------------------------------------
+ */
 
 static void test_limit(void)
 {
@@ -376,7 +430,9 @@ static const struct unit_test tests[] = {
     {"broken pipe", test_broken_pipe},
     {"full disk", test_full_disk},
     {"recovers", test_recovers},
+    {"syslog", test_syslog},
     {"limit", test_limit},
+    {"hanging syslog", test_hanging_syslog},
 };
 
 UNIT_MAIN("log", tests)

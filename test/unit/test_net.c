@@ -19,10 +19,10 @@
 /* --- a kernel that fails when it is told to ------------------------------- */
 
 /* This definition comes before the C library's. */
-static int fail_code;          /* 0: do not */
-static int fail_times;         /* that often */
-static bool fail_segmented;    /* only messages with a UDP_SEGMENT */
-static unsigned send_limit;    /* messages taken of a call; 0: all */
+static int fail_code;       /* 0: do not */
+static int fail_times;      /* that often */
+static bool fail_segmented; /* only messages with a UDP_SEGMENT */
+static unsigned send_limit; /* messages taken of a call; 0: all */
 static unsigned calls;
 
 int sendmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags)
@@ -111,8 +111,8 @@ static void cluster_open(struct net *nodes[NODE_MAX], bool offload_off)
         for (int j = 0; j < NODE_MAX; j++) {
             struct sockaddr_in a = {.sin_family = AF_INET,
                                     .sin_addr = addresses[j],
-                                    .sin_port = htons(
-                                        (uint16_t)(port_base() + 1))};
+                                    .sin_port =
+                                        htons((uint16_t)(port_base() + 1))};
             if (i != j)
                 net_peer_learn(nodes[i], (uint32_t)j + 1, &a);
         }
@@ -222,8 +222,7 @@ static void test_port_in_use(void)
     /* Somebody has the token's port alone, of all addresses. */
     int fd = socket(AF_INET, SOCK_DGRAM, 0);
     struct sockaddr_in any = {.sin_family = AF_INET,
-                              .sin_port =
-                                  htons((uint16_t)(port_base() + 1))};
+                              .sin_port = htons((uint16_t)(port_base() + 1))};
     CU_ASSERT_FATAL(bind(fd, (struct sockaddr *)&any, sizeof any) == 0);
     CU_ASSERT(open_fails(&c, "in use") == -EADDRINUSE);
     close(fd);
@@ -389,6 +388,10 @@ static void test_discard_and_drops(void)
     net_flush(a);
     CU_ASSERT(take_is(b, NET_DATA, 1, 100));
     CU_ASSERT(net_stats_get(b)->kernel_drops == 400 - waiting);
+    net_commit_all(a, put(a, 2, 100)); /* which tells the count again */
+    net_flush(a);
+    CU_ASSERT(take_is(b, NET_DATA, 2, 100));
+    CU_ASSERT(net_stats_get(b)->kernel_drops == 400 - waiting);
     net_close(a);
     net_close(b);
 }
@@ -457,6 +460,7 @@ static void test_segmentation_refused(void)
         kernel_fail(codes[i], 1000);
         fail_segmented = true;
         send_ten(n[0]);
+        CU_ASSERT(calls < 6);
         expect_ten(n[1]);
         unsigned before = calls;
         send_ten(n[0]);
@@ -469,8 +473,8 @@ static void test_segmentation_refused(void)
 
 static void test_transient_errors(void)
 {
-    static const int codes[] = {EINTR, EAGAIN, ENOBUFS, ENOMEM, ECONNREFUSED,
-                                EHOSTUNREACH};
+    static const int codes[] = {EINTR,  EAGAIN,       ENOBUFS,
+                                ENOMEM, ECONNREFUSED, EHOSTUNREACH};
     for (size_t i = 0; i < sizeof codes / sizeof *codes; i++)
         for (int limit = 0; limit < 2; limit++) {
             struct net *n[NODE_MAX];
@@ -612,12 +616,11 @@ static void multicast_burst(struct net *a, struct net *b, size_t size)
 {
     enum { COUNT = 150 };
     for (uint32_t i = 0; i < COUNT; i++)
-        net_commit_ring(a, put(a, i, i == 100 ? 16384 : size),
+        net_commit_ring(a, put(a, i, i / 2 == 50 ? 16384 : size),
                         (uint32_t[]){1, 2}, 2);
     net_flush(a);
     for (uint32_t i = 0; i < COUNT; i++)
-        CU_ASSERT_FATAL(
-            take_is(b, NET_DATA, i, i == 100 ? 16384 : size));
+        CU_ASSERT_FATAL(take_is(b, NET_DATA, i, i / 2 == 50 ? 16384 : size));
 }
 
 static void test_multicast(void)
@@ -630,7 +633,8 @@ static void test_multicast(void)
     CU_ASSERT(net_local_address(a).s_addr == ip("10.77.0.1").s_addr);
     multicast_burst(a, b, 8972);
     multicast_burst(b, a, 60);
-    CU_ASSERT(net_stats_get(a)->send_calls <= 10);
+    /* What is beyond the MTU did not spoil it for the rest. */
+    CU_ASSERT(net_stats_get(b)->send_calls <= 2);
 
     /* What b hears, it can answer to where it came from. */
     net_commit_all(a, put(a, 1, 100));

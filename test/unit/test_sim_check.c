@@ -48,8 +48,8 @@ static void change(struct story *s, uint32_t node, bool transitional,
     c.member_count = list(c.members, members);
     c.left_count = list(c.left, left);
     c.joined_count = list(c.joined, joined);
-    c.ring_id = (struct totem_ring_id){seq, s->life[c.members[0]],
-                                       c.members[0]};
+    c.ring_id =
+        (struct totem_ring_id){seq, s->life[c.members[0]], c.members[0]};
     for (uint32_t i = 0; !transitional && i < c.member_count; i++)
         c.incarnations[i] = s->life[c.members[i]];
     trace_configuration(s->t, s->process[node], &c);
@@ -111,8 +111,8 @@ static void story_ends(struct story *s, const char *violated)
 {
     trace_check(s->t);
     const char *found = trace_violation(s->t);
-    if (found != NULL && (violated == NULL ||
-                          strncmp(found, violated, strlen(violated)) != 0))
+    if (found != NULL &&
+        (violated == NULL || strncmp(found, violated, strlen(violated)) != 0))
         printf("\n    found: %s\n", found);
     if (violated == NULL)
         CU_ASSERT_PTR_NULL(found)
@@ -123,7 +123,8 @@ static void story_ends(struct story *s, const char *violated)
     trace_free(s->t);
 }
 
-// --- a story that keeps all of them -------------------------------------------
+// --- a story that keeps all of them
+// -------------------------------------------
 
 /* Three nodes; C goes away with a message that only it has; A and B go on, then
  * C comes back as another process. */
@@ -160,7 +161,8 @@ static void test_all_is_kept(void)
     story_ends(&s, NULL);
 }
 
-// --- 1: basic delivery ----------------------------------------------------------
+// --- 1: basic delivery
+// ----------------------------------------------------------
 
 static void test_never_sent(void)
 {
@@ -257,7 +259,8 @@ static void test_half_sent(void)
     half_sent(true, "basic");
 }
 
-// --- 2: configuration changes -----------------------------------------------------
+// --- 2: configuration changes
+// -----------------------------------------------------
 
 static void test_two_regular(void)
 {
@@ -365,7 +368,8 @@ static void test_different_transitional(void)
     story_ends(&s, "configurations");
 }
 
-// --- 3: self-delivery -----------------------------------------------------------------
+// --- 3: self-delivery
+// -----------------------------------------------------------------
 
 static void self_delivery(enum trace_end end, bool moves, const char *violated)
 {
@@ -388,7 +392,8 @@ static void test_self_delivery(void)
     self_delivery(TRACE_LEFT, false, NULL);
 }
 
-// --- 4: failure atomicity ---------------------------------------------------------------
+// --- 4: failure atomicity
+// ---------------------------------------------------------------
 
 /* A and B go on together without C; B delivers C's message or not. */
 static void atomicity(bool both, const char *violated)
@@ -411,7 +416,8 @@ static void test_atomicity(void)
     atomicity(false, "atomicity");
 }
 
-// --- 5: causal --------------------------------------------------------------------------
+// --- 5: causal
+// --------------------------------------------------------------------------
 
 static void test_own_order(void)
 {
@@ -451,7 +457,8 @@ static void test_answer_before_question(void)
     trace_free(s.t);
 }
 
-// --- 6: agreed ----------------------------------------------------------------------------
+// --- 6: agreed
+// ----------------------------------------------------------------------------
 
 static void test_opposite_order(void)
 {
@@ -519,7 +526,8 @@ static void test_transitional_gap(void)
     transitional_gap(123, 0, "agreed");
 }
 
-// --- 7: safe ------------------------------------------------------------------------------
+// --- 7: safe
+// ------------------------------------------------------------------------------
 
 /* A delivers a safe message in the regular configuration; the others must. */
 static void safe(enum trace_end end, bool moves, bool late,

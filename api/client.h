@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* client.h - what all client libraries share: handles, the connection to the
+ * daemon, requests, events.
+ *
+ * A handle names an object with a struct conn at its beginning. Functions of a
+ * library get the object with handle_get(), which keeps it alive until
+ * handle_put(), also if another thread finalizes the handle meanwhile. */
+#ifndef API_CLIENT_H
+#define API_CLIENT_H
+
+#include "ipc/messages.h"
+#include "ipc/ring.h"
+#include "ipc/segment.h"
+
+#include <corosync/corotypes.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* The connection. Each ring has one owner at a time: the holder of its lock.
+ * Order of locks: request_lock, then submit_lock. dispatch_lock is taken with
+ * neither, since callbacks run under it and may make requests. */
+struct conn {
+    int socket;   /* readable: events, or the daemon's end */
+    int doorbell; /* eventfd: wakes the daemon */
+    int reply_fd; /* eventfd: wakes who waits for a reply or for room */
+    struct segment segment;
+    uint32_t node_id, message_size_max;
+
+    _Atomic bool closing; /* finalized */
+    _Atomic bool dead;    /* the daemon is gone, or its rings make no sense */
+    _Atomic bool foreign; /* this is a child; the connection is its parent's */
+
+    pthread_mutex_t submit_lock;
+    struct ring_producer submit;
+    uint32_t unchecked; /* records since the last look for the daemon's end */
+
+    pthread_mutex_t request_lock;
+    struct ring_consumer reply;
+
+    pthread_mutex_t dispatch_lock; /* recursive: callbacks may dispatch */
+    struct ring_consumer event;
+    uint32_t depth; /* of dispatches in callbacks */
+    bool armed;     /* announced as asleep, and not seen to be taken */
+    uint32_t owed;  /* wake-up bytes sent to us that we have not read */
+};
+
+/* --- connection ------------------------------------------------------------------ */
+
+/* Connects to the daemon for `service`: CS_OK or why not; then nothing is left
+ * open. */
+cs_error_t conn_open(struct conn *c, enum ipc_service service);
+
+/* Frees what conn_open() made; nobody uses the connection any more. */
+void conn_close(struct conn *c);
+
+/* From any thread: whoever waits on the connection returns soon. */
+void conn_shutdown(struct conn *c);
+
+/* The library's own result for one of the daemon's. */
+cs_error_t conn_error(uint32_t result);
+
+/* --- submitting ------------------------------------------------------------------- */
+
+/* Room for a record of `size` bytes in the submit ring, which stays locked
+ * until conn_commit(). NULL: *error says why (TRY_AGAIN: full), and it is not
+ * locked. */
+void *conn_claim(struct conn *c, uint32_t size, cs_error_t *error);
+
+/* Submits it, wakes the daemon if it sleeps. CS_ERR_LIBRARY: it is gone. */
+cs_error_t conn_commit(struct conn *c, uint32_t type, uint32_t size);
+
+/* Submits a request of two parts and waits for its reply, of which it copies up
+ * to reply_max bytes; *reply_size is what came. */
+cs_error_t conn_request(struct conn *c, uint32_t type, const void *head,
+                        uint32_t head_size, const void *body,
+                        uint32_t body_size, void *reply, size_t reply_max,
+                        size_t *reply_size);
+
+/* --- events ------------------------------------------------------------------------ */
+
+typedef void (*conn_event_fn)(void *context, uint32_t type,
+                              const uint8_t *body, uint32_t size);
+
+/* Runs `deliver` on events in order, as CS_DISPATCH_... says. */
+cs_error_t conn_dispatch(struct conn *c, cs_dispatch_flags_t flags,
+                         conn_event_fn deliver, void *context);
+
+/* --- handles ----------------------------------------------------------------------- */
+
+enum { HANDLES_MAX = 4096 };
+
+/* Makes a handle for an object; `destroy` frees it once the handle is finalized
+ * and no function uses it any more. CS_ERR_NO_RESOURCES: all are in use. */
+cs_error_t handle_new(uint64_t *handle, struct conn *object,
+                      void (*destroy)(struct conn *object));
+
+/* The object, kept until handle_put(); NULL: no such handle. */
+void *handle_get(uint64_t handle);
+void handle_put(uint64_t handle);
+
+/* Ends the handle: CS_OK, or CS_ERR_BAD_HANDLE. */
+cs_error_t handle_finalize(uint64_t handle);
+
+#endif

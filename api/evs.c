@@ -1,0 +1,464 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* evs.c - libevs: the EVS interface over a connection to the daemon. */
+#include "api/client.h"
+
+#include <corosync/evs.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#define PUBLIC __attribute__((visibility("default")))
+
+enum { IOVECS_MAX = 62 };
+
+_Static_assert(sizeof(struct evs_group) == IPC_GROUP_KEY_SIZE, "keys");
+_Static_assert(sizeof(struct evs_ring_id) == 16, "as in corosync");
+
+/* A set of groups as it goes before a message: see daemon/service/evs.h. */
+struct header {
+    uint32_t size;
+    uint8_t bytes[IPC_EVS_HEADER_SIZE_MAX];
+};
+
+struct evs_instance {
+    struct conn conn; /* first: handles name it */
+    evs_handle_t handle;
+    evs_callbacks_t callbacks;
+    _Atomic(void *) context;
+
+    /* Held over the request and the change of the set, so that ours changes in
+     * the daemon's order. Taken before the locks of the connection. */
+    pthread_mutex_t groups_lock;
+    /* The joined groups, in no order, and their header. `joined_lock` is held
+     * for moments only: a send need not wait for a join under way. */
+    pthread_mutex_t joined_lock;
+    uint32_t joined_count;
+    struct evs_group joined[IPC_GROUPS_MAX];
+    struct header header;
+};
+
+static void instance_free(struct conn *conn)
+{
+    struct evs_instance *e = (struct evs_instance *)conn;
+
+    conn_close(&e->conn);
+    pthread_mutex_destroy(&e->groups_lock);
+    pthread_mutex_destroy(&e->joined_lock);
+    free(e);
+}
+
+/* --- handle ------------------------------------------------------------------------ */
+
+PUBLIC cs_error_t evs_initialize(evs_handle_t *handle,
+                                 evs_callbacks_t *callbacks)
+{
+    struct evs_instance *e;
+    cs_error_t error;
+
+    if (handle == NULL)
+        return CS_ERR_INVALID_PARAM;
+    e = calloc(1, sizeof *e);
+    if (e == NULL)
+        return CS_ERR_NO_MEMORY;
+    error = conn_open(&e->conn, IPC_SERVICE_EVS);
+    if (error != CS_OK) {
+        free(e);
+        return error;
+    }
+    if (callbacks != NULL)
+        e->callbacks = *callbacks;
+    pthread_mutex_init(&e->groups_lock, NULL);
+    pthread_mutex_init(&e->joined_lock, NULL);
+    e->header.size = 1;
+    /* The handle is in place before anyone can find it by its number. */
+    error = handle_new(&e->handle, &e->conn, instance_free);
+    if (error != CS_OK) {
+        instance_free(&e->conn);
+        return error;
+    }
+    *handle = e->handle;
+    return CS_OK;
+}
+
+PUBLIC cs_error_t evs_finalize(evs_handle_t handle)
+{
+    return handle_finalize(handle);
+}
+
+PUBLIC cs_error_t evs_fd_get(evs_handle_t handle, int *fd)
+{
+    struct evs_instance *e = handle_get(handle);
+    cs_error_t error = CS_ERR_INVALID_PARAM;
+
+    if (e == NULL)
+        return CS_ERR_BAD_HANDLE;
+    if (fd != NULL) {
+        *fd = e->conn.socket;
+        error = CS_OK;
+    }
+    handle_put(handle);
+    return error;
+}
+
+PUBLIC cs_error_t evs_context_get(evs_handle_t handle, void **context)
+{
+    struct evs_instance *e = handle_get(handle);
+    cs_error_t error = CS_ERR_INVALID_PARAM;
+
+    if (e == NULL)
+        return CS_ERR_BAD_HANDLE;
+    if (context != NULL) {
+        /* Acquire, and release below: what the pointer names goes with it. */
+        *context = atomic_load_explicit(&e->context, memory_order_acquire);
+        error = CS_OK;
+    }
+    handle_put(handle);
+    return error;
+}
+
+PUBLIC cs_error_t evs_context_set(evs_handle_t handle, void *context)
+{
+    struct evs_instance *e = handle_get(handle);
+
+    if (e == NULL)
+        return CS_ERR_BAD_HANDLE;
+    atomic_store_explicit(&e->context, context, memory_order_release);
+    handle_put(handle);
+    return CS_OK;
+}
+
+/* --- events ------------------------------------------------------------------------ */
+
+static void deliver_message(struct evs_instance *e, const uint8_t *body,
+                            uint32_t size)
+{
+    struct ipc_evs_message m;
+
+    if (size < sizeof m || e->callbacks.evs_deliver_fn == NULL)
+        return;
+    memcpy(&m, body, sizeof m);
+    e->callbacks.evs_deliver_fn(e->handle, m.node_id, body + sizeof m,
+                                size - sizeof m);
+}
+
+static void deliver_configuration(struct evs_instance *e, const uint8_t *body,
+                                  uint32_t size)
+{
+    struct ipc_evs_configuration c;
+    unsigned int ids[3 * IPC_NODES_MAX];
+
+    if (size < sizeof c || e->callbacks.evs_confchg_fn == NULL)
+        return;
+    memcpy(&c, body, sizeof c);
+    if (c.member_count > IPC_NODES_MAX || c.left_count > IPC_NODES_MAX ||
+        c.joined_count > IPC_NODES_MAX)
+        return;
+    size_t count = c.member_count + c.left_count + c.joined_count;
+    if (size != sizeof c + count * sizeof *ids)
+        return;
+    memcpy(ids, body + sizeof c, count * sizeof *ids);
+    struct evs_ring_id ring_id = {.nodeid = c.ring_node_id, .seq = c.ring_seq};
+    const unsigned int *left = ids + c.member_count;
+    e->callbacks.evs_confchg_fn(e->handle, ids, c.member_count, left,
+                                c.left_count, left + c.left_count,
+                                c.joined_count, &ring_id);
+}
+
+static void deliver(void *context, uint32_t type, const uint8_t *body,
+                    uint32_t size)
+{
+    /* Types that this library does not know are a newer daemon's. */
+    if (type == IPC_EVENT_EVS_MESSAGE)
+        deliver_message(context, body, size);
+    else if (type == IPC_EVENT_EVS_CONFIGURATION)
+        deliver_configuration(context, body, size);
+}
+
+PUBLIC cs_error_t evs_dispatch(evs_handle_t handle,
+                               cs_dispatch_flags_t dispatch)
+{
+    struct evs_instance *e = handle_get(handle);
+    cs_error_t error = CS_ERR_INVALID_PARAM;
+
+    if (e == NULL)
+        return CS_ERR_BAD_HANDLE;
+    if (dispatch == CS_DISPATCH_ONE || dispatch == CS_DISPATCH_ALL ||
+        dispatch == CS_DISPATCH_BLOCKING ||
+        dispatch == CS_DISPATCH_ONE_NONBLOCKING)
+        error = conn_dispatch(&e->conn, dispatch, deliver, e);
+    handle_put(handle);
+    return error;
+}
+
+/* --- groups ------------------------------------------------------------------------- */
+
+static void header_begin(struct header *h, uint32_t count)
+{
+    h->bytes[0] = (uint8_t)count;
+    h->size = 1;
+}
+
+/* Appends a group: its length without the zeroes at its end, its bytes. */
+static void header_add(struct header *h, const struct evs_group *group)
+{
+    uint8_t length = sizeof group->key;
+
+    while (length > 0 && group->key[length - 1] == 0)
+        length--;
+    h->bytes[h->size++] = length;
+    memcpy(h->bytes + h->size, group->key, length);
+    h->size += length;
+}
+
+static uint32_t joined_find(const struct evs_instance *e,
+                            const struct evs_group *group)
+{
+    uint32_t i = 0;
+
+    while (i < e->joined_count &&
+           memcmp(&e->joined[i], group, sizeof *group) != 0)
+        i++;
+    return i;
+}
+
+/* Takes over what the daemon has done with the first `count` groups. */
+static void joined_change(struct evs_instance *e, uint32_t type,
+                          const struct evs_group *groups, uint32_t count)
+{
+    pthread_mutex_lock(&e->joined_lock);
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t at = joined_find(e, &groups[i]);
+        if (type == IPC_SUBMIT_EVS_JOIN && at == e->joined_count &&
+            at < IPC_GROUPS_MAX)
+            e->joined[e->joined_count++] = groups[i];
+        else if (type == IPC_SUBMIT_EVS_LEAVE && at < e->joined_count)
+            e->joined[at] = e->joined[--e->joined_count];
+    }
+    header_begin(&e->header, e->joined_count);
+    for (uint32_t i = 0; i < e->joined_count; i++)
+        header_add(&e->header, &e->joined[i]);
+    pthread_mutex_unlock(&e->joined_lock);
+}
+
+static cs_error_t change_groups(struct evs_instance *e, uint32_t type,
+                                const struct evs_group *groups, size_t count)
+{
+    struct ipc_evs_groups head = {.count = (uint32_t)count};
+    struct ipc_reply reply = {.result = 0};
+    size_t size = 0;
+    cs_error_t error;
+
+    if (groups == NULL && count > 0)
+        return CS_ERR_INVALID_PARAM;
+    if (count > IPC_GROUPS_PER_CALL_MAX)
+        return CS_ERR_TOO_MANY_GROUPS;
+    if (count == 0)
+        return CS_OK;
+    pthread_mutex_lock(&e->groups_lock);
+    error = conn_request(&e->conn, type, &head, sizeof head, groups,
+                         (uint32_t)(count * sizeof *groups), &reply,
+                         sizeof reply, &size);
+    if (error == CS_OK && (size != sizeof reply || reply.done > count))
+        error = CS_ERR_LIBRARY;
+    if (error == CS_OK) {
+        error = conn_error(reply.result);
+        joined_change(e, type, groups, reply.done);
+    }
+    pthread_mutex_unlock(&e->groups_lock);
+    return error;
+}
+
+PUBLIC cs_error_t evs_join(evs_handle_t handle, const struct evs_group *groups,
+                           size_t group_entries)
+{
+    struct evs_instance *e = handle_get(handle);
+    cs_error_t error;
+
+    if (e == NULL)
+        return CS_ERR_BAD_HANDLE;
+    error = change_groups(e, IPC_SUBMIT_EVS_JOIN, groups, group_entries);
+    handle_put(handle);
+    return error;
+}
+
+PUBLIC cs_error_t evs_leave(evs_handle_t handle,
+                            const struct evs_group *groups,
+                            size_t group_entries)
+{
+    struct evs_instance *e = handle_get(handle);
+    cs_error_t error;
+
+    if (e == NULL)
+        return CS_ERR_BAD_HANDLE;
+    error = change_groups(e, IPC_SUBMIT_EVS_LEAVE, groups, group_entries);
+    handle_put(handle);
+    return error;
+}
+
+/* --- multicast ------------------------------------------------------------------------ */
+
+static cs_error_t check_message(const struct evs_instance *e,
+                                evs_guarantee_t guarantee,
+                                const struct iovec *iovec,
+                                unsigned int iov_len, uint32_t *size)
+{
+    size_t sum = 0;
+
+    if ((unsigned int)guarantee > EVS_TYPE_SAFE || iov_len > IOVECS_MAX ||
+        (iovec == NULL && iov_len > 0))
+        return CS_ERR_INVALID_PARAM;
+    for (unsigned int i = 0; i < iov_len; i++) {
+        /* Each is compared before it is added: no sum can wrap. */
+        if (iovec[i].iov_len > e->conn.message_size_max - sum)
+            return CS_ERR_TOO_BIG;
+        sum += iovec[i].iov_len;
+    }
+    *size = (uint32_t)sum;
+    return CS_OK;
+}
+
+/* Writes the record in place in the ring: the one copy on this side. */
+static cs_error_t send_message(struct evs_instance *e,
+                               evs_guarantee_t guarantee,
+                               const struct header *h,
+                               const struct iovec *iovec,
+                               unsigned int iov_len, uint32_t payload_size)
+{
+    const struct ipc_evs_mcast head = {.guarantee = guarantee,
+                                       .groups_size = h->size};
+    uint32_t size = (uint32_t)sizeof head + h->size + payload_size;
+    cs_error_t error = CS_OK;
+    uint8_t *at = conn_claim(&e->conn, size, &error);
+
+    if (at == NULL)
+        return error;
+    memcpy(at, &head, sizeof head);
+    at += sizeof head;
+    memcpy(at, h->bytes, h->size);
+    at += h->size;
+    for (unsigned int i = 0; i < iov_len; i++) {
+        if (iovec[i].iov_len > 0)
+            memcpy(at, iovec[i].iov_base, iovec[i].iov_len);
+        at += iovec[i].iov_len;
+    }
+    return conn_commit(&e->conn, IPC_SUBMIT_EVS_MCAST, size);
+}
+
+static cs_error_t mcast_joined(struct evs_instance *e,
+                               evs_guarantee_t guarantee,
+                               const struct iovec *iovec,
+                               unsigned int iov_len)
+{
+    uint32_t size;
+    cs_error_t error = check_message(e, guarantee, iovec, iov_len, &size);
+
+    if (error != CS_OK)
+        return error;
+    pthread_mutex_lock(&e->joined_lock);
+    if (e->joined_count > 0) /* else it is for nobody */
+        error =
+            send_message(e, guarantee, &e->header, iovec, iov_len, size);
+    pthread_mutex_unlock(&e->joined_lock);
+    return error;
+}
+
+static cs_error_t mcast_groups(struct evs_instance *e,
+                               evs_guarantee_t guarantee,
+                               const struct evs_group *groups, size_t count,
+                               const struct iovec *iovec,
+                               unsigned int iov_len)
+{
+    struct header h;
+    uint32_t size;
+    cs_error_t error = check_message(e, guarantee, iovec, iov_len, &size);
+
+    if (error != CS_OK)
+        return error;
+    if (groups == NULL && count > 0)
+        return CS_ERR_INVALID_PARAM;
+    if (count > IPC_GROUPS_MAX)
+        return CS_ERR_TOO_MANY_GROUPS;
+    if (count == 0)
+        return CS_OK;
+    header_begin(&h, (uint32_t)count);
+    for (size_t i = 0; i < count; i++)
+        header_add(&h, &groups[i]);
+    return send_message(e, guarantee, &h, iovec, iov_len, size);
+}
+
+PUBLIC cs_error_t evs_mcast_joined(evs_handle_t handle,
+                                   evs_guarantee_t guarantee,
+                                   const struct iovec *iovec,
+                                   unsigned int iov_len)
+{
+    struct evs_instance *e = handle_get(handle);
+    cs_error_t error;
+
+    if (e == NULL)
+        return CS_ERR_BAD_HANDLE;
+    error = mcast_joined(e, guarantee, iovec, iov_len);
+    handle_put(handle);
+    return error;
+}
+
+PUBLIC cs_error_t evs_mcast_groups(evs_handle_t handle,
+                                   evs_guarantee_t guarantee,
+                                   const struct evs_group *groups,
+                                   size_t group_entries,
+                                   const struct iovec *iovec,
+                                   unsigned int iov_len)
+{
+    struct evs_instance *e = handle_get(handle);
+    cs_error_t error;
+
+    if (e == NULL)
+        return CS_ERR_BAD_HANDLE;
+    error = mcast_groups(e, guarantee, groups, group_entries, iovec, iov_len);
+    handle_put(handle);
+    return error;
+}
+
+/* --- membership ------------------------------------------------------------------------ */
+
+static cs_error_t membership(struct evs_instance *e, unsigned int *local,
+                             unsigned int *list, size_t *entries)
+{
+    struct {
+        struct ipc_evs_members head;
+        uint32_t ids[IPC_NODES_MAX];
+    } answer = {.ids = {0}};
+    size_t size = 0;
+    cs_error_t error =
+        conn_request(&e->conn, IPC_SUBMIT_EVS_MEMBERS, NULL, 0, NULL, 0,
+                     &answer, sizeof answer, &size);
+
+    if (error != CS_OK)
+        return error;
+    if (size < sizeof answer.head || answer.head.reply.done > IPC_NODES_MAX)
+        return CS_ERR_LIBRARY;
+    if (answer.head.reply.result != IPC_OK)
+        return conn_error(answer.head.reply.result);
+    if (*entries > answer.head.reply.done)
+        *entries = answer.head.reply.done;
+    if (local != NULL)
+        *local = answer.head.node_id;
+    if (list != NULL)
+        memcpy(list, answer.ids, *entries * sizeof *list);
+    return CS_OK;
+}
+
+PUBLIC cs_error_t evs_membership_get(evs_handle_t handle,
+                                     unsigned int *local_nodeid,
+                                     unsigned int *member_list,
+                                     size_t *member_list_entries)
+{
+    struct evs_instance *e = handle_get(handle);
+    cs_error_t error = CS_ERR_INVALID_PARAM;
+
+    if (e == NULL)
+        return CS_ERR_BAD_HANDLE;
+    if (member_list_entries != NULL)
+        error = membership(e, local_nodeid, member_list, member_list_entries);
+    handle_put(handle);
+    return error;
+}
