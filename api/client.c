@@ -251,22 +251,23 @@ static void relax(void)
 #endif
 }
 
-/* Waits a moment for something in the ring. */
-static void spin(struct ring_consumer *ring)
+/* Waits a moment for something in the ring. True: it has come. */
+static bool spin(struct ring_consumer *ring)
 {
     const uint8_t *body;
     uint64_t end;
 
     if (!may_spin())
-        return;
+        return false;
     end = now_ns() + SPIN_NS;
     do {
         for (int i = 0; i < 16; i++) {
             if (ring_peek(ring, &body) != RING_EMPTY)
-                return;
+                return true;
             relax();
         }
     } while (now_ns() < end);
+    return false;
 }
 
 /* --- submitting ------------------------------------------------------------------------ */
@@ -558,9 +559,8 @@ static enum step dispatch_step(struct conn *c, bool may_wait,
         break;
     }
     release_events(c, 1);
-    if (may_wait)
-        spin(&c->event); /* a moment costs less than to be woken */
-    if (settle(c))
+    /* A moment of spinning costs less than to be woken. */
+    if ((may_wait && spin(&c->event)) || settle(c))
         return STEP_EVENT; /* none handled, but there is one */
     if (flag(&c->dead)) {
         *result = flag(&c->closing) ? CS_OK : CS_ERR_LIBRARY;

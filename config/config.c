@@ -60,10 +60,12 @@ static int on_value(cfg_t *cfg, cfg_opt_t *opt, const char *value, void *result)
 {
     struct loader *l = current;
     unsigned line = (unsigned)cfg->line;
-    unsigned i = schema_find(cfg->name, opt->name);
     char what[512];
     *(const char **)result = "";
-    if (l->result != 0 || i == schema_key_count)
+    if (l->result != 0 || cfg->name == NULL)
+        return -1;
+    unsigned i = schema_find(cfg->name, opt->name);
+    if (i == schema_key_count)
         return -1;
     const struct schema_key *key = &schema_keys[i];
     if (l->set_line[i] != 0 && !schema_is_list(key->kind)) {
@@ -86,23 +88,40 @@ static int on_section_end(cfg_t *cfg, cfg_opt_t *opt)
     return 0;
 }
 
+/* What may stand in a section ("root": in the file), a blank before each. */
+static void list_names(const char *section, char *to, size_t size)
+{
+    size_t used = 0;
+    bool top = strcmp(section, "root") == 0;
+    for (unsigned i = 0; i < schema_key_count; i++) {
+        const struct schema_key *k = &schema_keys[i];
+        const char *name = k->name;
+        if (top && (name = schema_sections[i]) == NULL)
+            return;
+        if (!top && strcmp(k->section, schema_section_name(section)) != 0)
+            continue;
+        int n = snprintf(to + used, size - used, " %s", name);
+        if (n < 0 || (size_t)n >= size - used)
+            return;
+        used += (size_t)n;
+    }
+}
+
 /* What the translated text can still have wrong is a name, or a key in a
  * section's place: so the names are what helps. */
 static void on_error(cfg_t *cfg, const char *format, va_list args)
 {
     char text[256], names[512] = "";
-    size_t used = 0;
     /* Each message is libconfuse's own, in its format. */
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
     vsnprintf(text, sizeof text, format, args);
 #pragma GCC diagnostic pop
-    for (cfg_opt_t *o = cfg->opts; o->name != NULL; o++) {
-        int n = snprintf(names + used, sizeof names - used, " %s", o->name);
-        if (n < 0 || (size_t)n >= sizeof names - used)
-            break;
-        used += (size_t)n;
+    if (cfg->name == NULL || cfg->opts == NULL) { /* half made */
+        fail(current, -ENOMEM, 0, "out of memory");
+        return;
     }
+    list_names(cfg->name, names, sizeof names);
     bool top = strcmp(cfg->name, "root") == 0;
     fail(current, -EINVAL, (unsigned)cfg->line, "%s; %s%s%s:%s", text,
          top ? "the sections are" : "the keys of section '",
@@ -147,8 +166,10 @@ static void parse(struct loader *l, const char *text)
     } else {
         cfg_set_error_function(cfg, on_error);
         if (cfg_parse_buf(cfg, text) != CFG_SUCCESS)
-            fail(l, -EINVAL, 0, "cannot be parsed");
-        cfg_free(cfg);
+            fail(l, -ENOMEM, 0, "out of memory"); /* any other fault is told */
+        /* libconfuse cannot free what it could not finish; we end anyway. */
+        if (l->result != -ENOMEM)
+            cfg_free(cfg);
     }
     current = NULL;
 }

@@ -14,9 +14,11 @@
 #include <string.h>
 
 enum {
-    MAGIC = 0xA1,
+    MAGIC_ALL = 0xA1,
+    MAGIC_ONE = 0xA2, /* for one node */
     VERSION = 1,
     HEADER_SIZE = 24,
+    AAD_SIZE_MAX = HEADER_SIZE + 4,
     COOKIE_SIZE = 16,
     KIND_FIRST = SEAL_KIND_HANDSHAKE,
     KIND_HELLO = KIND_FIRST,
@@ -130,19 +132,35 @@ void seal_free(struct seal *s)
 
 /* --- sealing -------------------------------------------------------------- */
 
-static size_t seal_any(struct seal *s, struct bytes plain, uint8_t *out)
+/* What the tag covers before the ciphertext: the header, and for a packet to
+ * one node that node's id, which is not sent. */
+static struct bytes aad_make(const uint8_t *header, uint32_t node_id,
+                             uint8_t aad[AAD_SIZE_MAX])
 {
+    struct writer w = writer_of(aad, AAD_SIZE_MAX);
+    write_bytes(&w, bytes_of(header, HEADER_SIZE));
+    if (header[0] == MAGIC_ONE)
+        write_u32(&w, node_id);
+    CHECK(!w.failed);
+    return bytes_of(aad, w.written);
+}
+
+/* `to`: a node's id, or 0 for all. */
+static size_t seal_any(struct seal *s, uint32_t to, struct bytes plain,
+                       uint8_t *out)
+{
+    uint8_t aad[AAD_SIZE_MAX];
     struct writer w = writer_of(out, HEADER_SIZE);
     /* At the end of the counter's range a nonce would repeat. */
     CHECK(s->counter < UINT64_MAX - 1);
     s->counter++;
-    write_u8(&w, MAGIC);
+    write_u8(&w, to == 0 ? MAGIC_ALL : MAGIC_ONE);
     write_u8(&w, VERSION);
     write_u16(&w, s->key_id);
     write_bytes(&w, bytes_of(s->salt, sizeof s->salt));
     write_u64(&w, s->counter);
     CHECK(!w.failed && w.left == 0);
-    aead_seal(&s->sealing, s->counter, bytes_of(out, HEADER_SIZE), plain,
+    aead_seal(&s->sealing, s->counter, aad_make(out, to, aad), plain,
               out + HEADER_SIZE);
     return plain.n + SEAL_OVERHEAD;
 }
@@ -150,7 +168,15 @@ static size_t seal_any(struct seal *s, struct bytes plain, uint8_t *out)
 size_t seal_packet(struct seal *s, struct bytes plain, uint8_t *out)
 {
     CHECK(plain.n > 0 && plain.p[0] < SEAL_KIND_HANDSHAKE);
-    return seal_any(s, plain, out);
+    return seal_any(s, 0, plain, out);
+}
+
+size_t seal_packet_to(struct seal *s, uint32_t node_id, struct bytes plain,
+                      uint8_t *out)
+{
+    CHECK(plain.n > 0 && plain.p[0] < SEAL_KIND_HANDSHAKE);
+    CHECK(node_id != 0);
+    return seal_any(s, node_id, plain, out);
 }
 
 static size_t handshake_seal(struct seal *s, const struct handshake *h,
@@ -166,7 +192,7 @@ static size_t handshake_seal(struct seal *s, const struct handshake *h,
     write_bytes(&w, bytes_of(h->challenge, sizeof h->challenge));
     write_bytes(&w, bytes_of(h->response, sizeof h->response));
     CHECK(!w.failed && w.left == 0);
-    return seal_any(s, bytes_of(plain, sizeof plain), out);
+    return seal_any(s, 0, bytes_of(plain, sizeof plain), out);
 }
 
 size_t seal_hello(struct seal *s, uint8_t out[SEAL_HANDSHAKE_SIZE_MAX])
@@ -345,7 +371,9 @@ static enum seal_result header_read(const struct seal *s, struct bytes datagram,
                                     struct header *h)
 {
     struct reader r = reader_of(datagram);
-    if (datagram.n <= SEAL_OVERHEAD || read_u8(&r) != MAGIC)
+    uint8_t magic = read_u8(&r);
+    if (datagram.n <= SEAL_OVERHEAD ||
+        (magic != MAGIC_ALL && magic != MAGIC_ONE))
         return SEAL_FOREIGN;
     if (read_u8(&r) != VERSION)
         return SEAL_VERSION;
@@ -366,13 +394,14 @@ static struct session *session_open(struct seal *s, const struct header *h,
 {
     struct session *peer =
         known != NULL ? known : session_candidate(&s->sessions);
+    uint8_t aad[AAD_SIZE_MAX];
     struct bytes sealed = {datagram.p + HEADER_SIZE, datagram.n - HEADER_SIZE};
     bool same =
         (known != NULL ||
          aead_key(&peer->aead, &s->suite, bytes_of(s->key, sizeof s->key),
                   bytes_of(h->salt, sizeof h->salt))) &&
-        aead_open(&peer->aead, h->counter, bytes_of(datagram.p, HEADER_SIZE),
-                  sealed, plain);
+        aead_open(&peer->aead, h->counter,
+                  aad_make(datagram.p, s->node_id, aad), sealed, plain);
     if (known == NULL && same)
         session_adopt(&s->sessions, peer, h->salt);
     else if (known == NULL)

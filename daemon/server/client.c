@@ -322,7 +322,7 @@ static void begin_end(struct server *s, struct client *c,
      * process writes into its ring after the end of its socket is not. */
     if (c->state == CLIENT_LIVE) {
         c->drain_end = c->submit.head + ring_pending(&c->submit);
-        evs_leave_all(s->evs, c->slot);
+        evs_group_leave_all(s->evs, c->slot);
         client_publish_events(s, c);
     }
     c->state = state;

@@ -45,18 +45,21 @@ static void send_one(struct protocol *p, const struct totem_out *out,
 {
     struct net *net = p->p.net;
     uint8_t *room = net_claim(net, send->packet.n + SEAL_OVERHEAD);
-    size_t n = seal_packet(p->p.seal, send->packet, room);
+    struct seal *seal = p->p.seal;
     switch (send->to) {
     case TOTEM_TO_NODE:
         /* The next member goes to work while the rest is sealed here. */
-        net_commit_node(net, n, send->node_id);
+        net_commit_node(
+            net, seal_packet_to(seal, send->node_id, send->packet, room),
+            send->node_id);
         net_flush(net);
         break;
     case TOTEM_TO_RING:
-        net_commit_ring(net, n, out->ring, out->ring_count);
+        net_commit_ring(net, seal_packet(seal, send->packet, room), out->ring,
+                        out->ring_count);
         break;
     case TOTEM_TO_ALL:
-        net_commit_all(net, n);
+        net_commit_all(net, seal_packet(seal, send->packet, room));
         break;
     }
 }

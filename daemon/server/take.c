@@ -105,10 +105,10 @@ static void answer_groups(struct server *s, struct client *c, uint32_t type,
 
     memcpy(keys, body + sizeof(struct ipc_evs_groups), count * sizeof *keys);
     if (type == IPC_SUBMIT_EVS_JOIN) {
-        reply.result = evs_join(s->evs, c->slot, keys, count);
+        reply.result = evs_group_join(s->evs, c->slot, keys, count);
         reply.done = reply.result == IPC_OK ? count : 0;
     } else {
-        reply.result = evs_leave(s->evs, c->slot, keys, count, &reply.done);
+        reply.result = evs_group_leave(s->evs, c->slot, keys, count, &reply.done);
     }
     client_reply(s, c, type,
                  (struct bytes){(const uint8_t *)&reply, sizeof reply});

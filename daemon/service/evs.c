@@ -243,7 +243,7 @@ static enum ipc_error join_one(struct evs *e, uint32_t client,
     return IPC_OK;
 }
 
-enum ipc_error evs_join(struct evs *e, uint32_t client,
+enum ipc_error evs_group_join(struct evs *e, uint32_t client,
                         const struct evs_key *keys, uint32_t count)
 {
     bool added[IPC_GROUPS_PER_CALL_MAX];
@@ -263,7 +263,7 @@ enum ipc_error evs_join(struct evs *e, uint32_t client,
     return result;
 }
 
-enum ipc_error evs_leave(struct evs *e, uint32_t client,
+enum ipc_error evs_group_leave(struct evs *e, uint32_t client,
                          const struct evs_key *keys, uint32_t count,
                          uint32_t *left)
 {
@@ -277,7 +277,7 @@ enum ipc_error evs_leave(struct evs *e, uint32_t client,
     return IPC_OK;
 }
 
-void evs_leave_all(struct evs *e, uint32_t client)
+void evs_group_leave_all(struct evs *e, uint32_t client)
 {
     while (client_at(e, client)->first != 0)
         sub_remove(e, client_at(e, client)->first);

@@ -46,17 +46,17 @@ void evs_free(struct evs *e);
 /* Joins all of `keys`, or none. A group joined already counts once.
  * IPC_ERR_TOO_MANY_GROUPS: more than 50 in the call, or more than 255 on the
  * client; IPC_ERR_NO_RESOURCES: the table is full. */
-enum ipc_error evs_join(struct evs *e, uint32_t client,
+enum ipc_error evs_group_join(struct evs *e, uint32_t client,
                         const struct evs_key *keys, uint32_t count);
 
 /* Leaves in the order of `keys`, up to the first that is not joined
  * (IPC_ERR_NOT_EXIST); *left: how many were left. */
-enum ipc_error evs_leave(struct evs *e, uint32_t client,
+enum ipc_error evs_group_leave(struct evs *e, uint32_t client,
                          const struct evs_key *keys, uint32_t count,
                          uint32_t *left);
 
 /* Leaves everything (the client is gone). */
-void evs_leave_all(struct evs *e, uint32_t client);
+void evs_group_leave_all(struct evs *e, uint32_t client);
 
 struct evs_message {
     struct bytes payload;    /* borrowed from the data that was read */

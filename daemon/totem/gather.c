@@ -221,6 +221,18 @@ static bool incarnation_is(const struct ring *r, uint32_t node_id,
     return i != UINT32_MAX && r->incarnations[i] == incarnation;
 }
 
+/* A stranger that holds a member of this ring for failed speaks of the past:
+ * the ring works. To follow it would tear the ring apart, and the one torn off
+ * would come back for another, for ever. The stranger will form a ring without
+ * us, with an empty fail set meet us again, and then all merge. */
+static bool accuses_member(const struct totem *t, const struct wire_join *join)
+{
+    for (uint32_t i = 0; i < join->fail.count; i++)
+        if (set_has(&t->ring.members, join->fail.ids[i]))
+            return true;
+    return false;
+}
+
 static bool operational_ignores(struct totem *t, uint32_t sender,
                                 const struct wire_join *join)
 {
@@ -228,8 +240,7 @@ static bool operational_ignores(struct totem *t, uint32_t sender,
     if (member && join->ring_seq < t->ring.id.seq &&
         incarnation_is(&t->ring, sender, join->incarnation))
         return true;
-    /* It forms a ring without us; merge detection follows. */
-    if (!member && set_has(&join->fail, t->config.node_id))
+    if (!member && accuses_member(t, join))
         return true;
     return penalized(t, sender) && !set_has(&join->proc, t->config.node_id);
 }

@@ -27,7 +27,11 @@ all_members 3 && ok "3 nodes form one ring"
 for i in 1 2; do
     check "node $i's daemon is not root's" \
         [ "$(awk '/^Uid/ { print $2 }' /proc/"${daemon[$i]}"/status)" = 65534 ]
-    check "node $i: $(grep -i 'not able to lock pages' "$S/daemon$i.log")" \
+    if [ -n "$SAN" ]; then
+        skip "node $i's warning: under a sanitizer mlockall() does nothing"
+        continue
+    fi
+    check "node $i: $(grep 'not able to lock pages' "$S/daemon$i.log")" \
         logged $i 'not able to lock pages'
 done
 load_all

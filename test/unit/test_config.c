@@ -2,6 +2,7 @@
 /* The configuration loader and the key file. Runs every golden file too, with
  * the text that test/golden/run.sh expects of the daemon. */
 #include "config/config.h"
+#include "config/schema.h"
 #include "config/syntax.h"
 #include "test/unit/unit.h"
 
@@ -367,6 +368,30 @@ static void test_shipped(void)
     config_free(&c);
 }
 
+/* The manual has every key, with its range or its words. */
+static void test_manual(void)
+{
+    static char manual[65536];
+    CU_ASSERT_FATAL(read_file("doc/man/openais.conf.5", manual, sizeof manual) >
+                    0);
+    for (unsigned i = 0; i < schema_key_count; i++) {
+        const struct schema_key *k = &schema_keys[i];
+        char tag[80], range[80] = "";
+        snprintf(tag, sizeof tag, "\n.BR %s \" (", k->name);
+        if (k->max != 0 && k->kind != SCHEMA_TEXT)
+            snprintf(range, sizeof range, "%llu to %llu",
+                     (unsigned long long)k->min, (unsigned long long)k->max);
+        const char *entry = strstr(manual, tag);
+        CU_ASSERT_PTR_NOT_NULL(entry);
+        const char *at = entry != NULL ? strstr(entry, range) : NULL;
+        if (at == NULL || at > strchr(entry + 1, '\n')) {
+            printf("\n  %s.%s: '%s' is not in the manual\n", k->section,
+                   k->name, range);
+            CU_FAIL("the manual lacks a key or its range");
+        }
+    }
+}
+
 static void test_files(void)
 {
     struct config c;
@@ -503,6 +528,7 @@ static const struct unit_test tests[] = {
     {"translation", test_translation},
     {"golden files", test_golden},
     {"the shipped example", test_shipped},
+    {"the manual", test_manual},
     {"files", test_files},
     {"default path", test_default_path},
     {"key", test_key},

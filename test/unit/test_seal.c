@@ -167,11 +167,37 @@ static void test_every_bit_counts(void)
     seal_free(b);
 }
 
+/* A token that is sent on to another node than its sender meant, while it is
+ * new, would make two of them. */
+static void test_for_one_node(void)
+{
+    struct seal *a = start(1, 0), *b = start(2, 0), *c = start(3, 0);
+    talk(a, b, hello(a));
+    talk(a, c, hello(a));
+    struct packet p = {0}, all;
+    p.n = seal_packet_to(a, 2, (struct bytes){(const uint8_t *)"token", 5},
+                         p.bytes);
+    CU_ASSERT(p.n == 5 + SEAL_OVERHEAD);
+    CU_ASSERT(hear(c, &p) == SEAL_BAD_DIGEST);
+    all = p;
+    all.bytes[0] = 0xA1;
+    CU_ASSERT(hear(c, &all) == SEAL_BAD_DIGEST);
+    CU_ASSERT(hear(b, &all) == SEAL_BAD_DIGEST);
+    CU_ASSERT(hear(b, &p) == SEAL_OK && last.plain_size == 5);
+    CU_ASSERT(hear(b, &p) == SEAL_REPLAY);
+    all = say(a, 5);
+    all.bytes[0] = 0xA2;
+    CU_ASSERT(hear(b, &all) == SEAL_BAD_DIGEST);
+    seal_free(a);
+    seal_free(b);
+    seal_free(c);
+}
+
 static void test_says_why(void)
 {
     struct seal *a = start(1, 0), *b = start(2, 0);
     struct packet p = say(a, 40);
-    p.bytes[0] ^= 1;
+    p.bytes[0] ^= 8;
     CU_ASSERT(hear(b, &p) == SEAL_FOREIGN);
     p = say(a, 40);
     p.bytes[1] = 2;
@@ -688,6 +714,7 @@ static const struct unit_test tests[] = {
     {"round trip", test_round_trip},
     {"layout", test_layout},
     {"every bit counts", test_every_bit_counts},
+    {"for one node", test_for_one_node},
     {"says why", test_says_why},
     {"handshake", test_handshake},
     {"nothing before verified", test_nothing_before_verified},
