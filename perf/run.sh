@@ -1,15 +1,18 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-3-Clause
 # `make perf`: three nodes on this machine; throughput and latency, medians of
-# RUNS runs, as a table and in $B/perf.json. Beside them, where it is
-# installed, corosync (encrypted too, at real-time priority and without) by the
-# same benchmark, and what plain UDP multicast does.
+# RUNS runs, as a table and in $B/perf.json, at real-time priority (RR, the
+# default) and without. Beside them what plain UDP multicast does and, where it
+# is installed, corosync, encrypted too, by the same benchmark.
 LIMIT=${LIMIT:-1800}
 . "$(dirname "$0")/../test/lib.sh"
 cluster_enter "$@"
 RUNS=${RUNS:-3} SECONDS_EACH=${SECONDS_EACH:-3}
 export json=$B/perf.json
 : >"$json"
+
+# SYSTEMS="openais corosync" by default; one of them alone if it says so.
+wanted() { [[ " ${SYSTEMS:-openais corosync} " = *" $1 "* ]]; }
 
 median() { sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; }
 
@@ -90,14 +93,18 @@ bench_spawn() {
 
 echo "Three nodes on $(nproc) processors, $(uname -r); messages delivered at"
 echo "every node, by one sender or by all three; medians of $RUNS runs."
-case " ${SYSTEMS:-openais corosync} " in
-*" openais "*)
-    cluster 3
-    measure openais
-    for i in 1 2 3; do stop $i; done
-    ;;
-*) network 3 ;;
-esac
+network 3
+if wanted openais; then
+    for policy in rr other; do
+        for i in 1 2 3; do
+            configure $i runtime.policy=$policy
+            start $i
+        done
+        all_members 3 || finish
+        measure "openais$([ $policy = rr ] && echo ' RR' || echo ' no RR')"
+        for i in 1 2 3; do stop $i; done
+    done
+fi
 
 # --- plain UDP ------------------------------------------------------------------
 
@@ -198,8 +205,9 @@ bench_corosync() {
     done
 }
 
-case " ${SYSTEMS:-openais corosync} " in *" corosync "*) ;; *) finish ;; esac
-if command -v corosync >/dev/null && [ -e /usr/include/corosync/cpg.h ]; then
+if ! wanted corosync; then
+    :
+elif command -v corosync >/dev/null && [ -e /usr/include/corosync/cpg.h ]; then
     # The benchmark sees our headers, the layer below it corosync's.
     ${CC:-cc} -std=c11 -D_GNU_SOURCE -O2 -I"$top" -I"$top/api" -c \
         -o "$S/evsbench.o" "$top/perf/evsbench.c" &&

@@ -122,7 +122,8 @@ static void trace_open(void)
     if (opt.trace_path == NULL)
         return;
     trace = fopen(opt.trace_path, "wb");
-    if (trace == NULL || fwrite(&h, sizeof h, 1, trace) != 1) {
+    if (trace == NULL || fwrite(&h, sizeof h, 1, trace) != 1 ||
+        fflush(trace) != 0) {
         perror(opt.trace_path);
         exit(2);
     }

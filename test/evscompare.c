@@ -409,10 +409,11 @@ static void read_file(const char *name)
         perror(name);
         exit(2);
     }
-    if (fread(&h, sizeof h, 1, f.stream) != 1 ||
-        memcmp(h.magic, TRACE_MAGIC, sizeof h.magic) != 0 ||
-        h.version != TRACE_VERSION ||
-        h.record_size != sizeof(struct trace_record)) {
+    size_t n = fread(&h, 1, sizeof h, f.stream);
+    if (n != 0 &&
+        (n != sizeof h || memcmp(h.magic, TRACE_MAGIC, sizeof h.magic) != 0 ||
+         h.version != TRACE_VERSION ||
+         h.record_size != sizeof(struct trace_record))) {
         fprintf(stderr, "evscompare: %s: not a trace of this version\n", name);
         exit(2);
     }

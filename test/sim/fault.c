@@ -152,10 +152,10 @@ void fault_end(struct world *w, uint32_t number)
 static uint64_t soon(struct world *w)
 {
     uint64_t rotation_ns = w->scenario->delay_ns * w->node_count;
-    return w->now_ns + random_range(&w->random, 0, 4 * rotation_ns);
+    return w->now_ns + random_scale(&w->random, 1, 4 * rotation_ns);
 }
 
-void fault_recovery_begins(struct world *w, struct node *n)
+void fault_recovery(struct world *w, struct node *n)
 {
     if (w->recovery_crashes > 0 && random_chance(&w->random, 300000)) {
         w->recovery_crashes--;

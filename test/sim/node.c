@@ -76,8 +76,9 @@ static void state_changes(struct world *w, struct node *n,
         lossless_check(w, n);
     if (e->state.to == TOTEM_OPERATIONAL)
         n->token_losses = totem_stats_get(n->totem)->token_losses;
-    if (e->state.to == TOTEM_RECOVERY || e->state.to == TOTEM_COMMIT)
-        fault_recovery_begins(w, n);
+    if (e->state.to == TOTEM_RECOVERY || e->state.to == TOTEM_COMMIT ||
+        e->state.from == TOTEM_RECOVERY)
+        fault_recovery(w, n);
 }
 
 static void handle_event(struct world *w, struct node *n,

@@ -129,7 +129,8 @@ static void make_network(struct scenario *s, struct random *r,
         s->jitter_ns *= 4;
     if (random_chance(r, 300000))
         s->queue_max = (uint32_t)random_scale(r, 16, s->queue_max);
-    if (class != CLASS_LOSSY && random_chance(r, 600000))
+    if (class != CLASS_LOSSY && class != CLASS_RECOVERY &&
+        random_chance(r, 600000))
         return;
     s->loss_ppm = (uint32_t)random_scale(r, 10, 50000);
     if (random_chance(r, 400000))

@@ -288,7 +288,8 @@ void load_delivered(struct world *w, struct node *n,
 
 void fault_begin(struct world *w, uint32_t number);
 void fault_end(struct world *w, uint32_t number);
-void fault_recovery_begins(struct world *w, struct node *n);
+/* A ring is being formed, or was just installed by one of its members. */
+void fault_recovery(struct world *w, struct node *n);
 void fault_break(struct world *w, struct node *n);
 void fault_break_end(struct world *w);
 void fault_heal(struct world *w);
