@@ -101,3 +101,16 @@ long channel_receive(int fd, void *data, size_t size, int *fds, size_t fd_max,
     take_fds(&m, fds, fd_max, fd_count);
     return n;
 }
+
+enum channel_hello channel_hello_check(const uint8_t *data, size_t got,
+                                       struct ipc_hello *hello)
+{
+    *hello = (struct ipc_hello){.service = 0};
+    if (got < offsetof(struct ipc_hello, service))
+        return CHANNEL_HELLO_PART;
+    memcpy(hello, data, got < sizeof *hello ? got : sizeof *hello);
+    if (hello->magic != IPC_MAGIC || hello->size < sizeof *hello ||
+        hello->size > IPC_HELLO_SIZE_MAX || got > hello->size)
+        return CHANNEL_HELLO_BAD;
+    return got < hello->size ? CHANNEL_HELLO_PART : CHANNEL_HELLO_WHOLE;
+}

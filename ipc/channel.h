@@ -3,6 +3,8 @@
 #ifndef IPC_CHANNEL_H
 #define IPC_CHANNEL_H
 
+#include "ipc/messages.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/socket.h>
@@ -31,5 +33,15 @@ int channel_send(int fd, const void *data, size_t size, const int *fds,
  * most fd_max; the caller owns them. More than fd_max are closed. */
 long channel_receive(int fd, void *data, size_t size, int *fds, size_t fd_max,
                      size_t *fd_count, bool wait);
+
+/* Looks at the `got` bytes that a client has sent so far. WHOLE: *hello is what
+ * it says; its version and service are still to be judged. */
+enum channel_hello {
+    CHANNEL_HELLO_PART, /* more is to come */
+    CHANNEL_HELLO_WHOLE,
+    CHANNEL_HELLO_BAD /* not a hello, or more than one */
+};
+enum channel_hello channel_hello_check(const uint8_t *data, size_t got,
+                                       struct ipc_hello *hello);
 
 #endif

@@ -142,21 +142,6 @@ static struct pending *pending_place(struct admission *a)
     return oldest;
 }
 
-/* Checks as much of the hello as has come. */
-enum hello { HELLO_PART, HELLO_WHOLE, HELLO_BAD };
-
-static enum hello hello_check(const struct pending *p, struct ipc_hello *h)
-{
-    if (p->got < 12)
-        return HELLO_PART;
-    *h = (struct ipc_hello){.service = 0};
-    memcpy(h, p->hello, p->got < sizeof *h ? p->got : sizeof *h);
-    if (h->magic != IPC_MAGIC || h->size < sizeof *h ||
-        h->size > IPC_HELLO_SIZE_MAX || p->got > h->size)
-        return HELLO_BAD;
-    return p->got < h->size ? HELLO_PART : HELLO_WHOLE;
-}
-
 static int send_welcome(struct admission *a, struct client *c, int segment_fd)
 {
     const int fds[IPC_FDS] = {segment_fd, c->doorbell, c->reply_fd};
@@ -237,15 +222,15 @@ static void pending_read(struct admission *a, struct pending *p)
         return;
     }
     p->got += (size_t)n;
-    switch (hello_check(p, &h)) {
-    case HELLO_PART:
+    switch (channel_hello_check(p->hello, p->got, &h)) {
+    case CHANNEL_HELLO_PART:
         return;
-    case HELLO_BAD:
+    case CHANNEL_HELLO_BAD:
         log_refusal(a, &p->peer, "not a hello of this kind of client");
         refuse(a, p->fd, IPC_ERR_INVALID_PARAM);
         pending_end(p);
         return;
-    case HELLO_WHOLE:
+    case CHANNEL_HELLO_WHOLE:
         break;
     }
     if (h.version != IPC_VERSION) {
