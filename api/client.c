@@ -20,10 +20,10 @@ _Static_assert(CS_ERR_TOO_BIG == (int)IPC_ERR_TOO_BIG, "ipc_error");
 _Static_assert(CS_ERR_TOO_MANY_GROUPS == (int)IPC_ERR_TOO_MANY_GROUPS, "");
 
 enum {
-    SPIN_NS = 2000,      /* before sleeping; a busy daemon answers in less */
-    CHECK_EVERY = 16,    /* records between two looks for the daemon's end */
-    CONNECT_MS = 5000,   /* for the daemon to answer the hello */
-    OWED_MS = 10         /* for a byte that the daemon is about to send */
+    SPIN_NS = 2000,    /* before sleeping; a busy daemon answers in less */
+    CHECK_EVERY = 16,  /* records between two looks for the daemon's end */
+    CONNECT_MS = 5000, /* for the daemon to answer the hello */
+    OWED_MS = 10       /* for a byte that the daemon is about to send */
 };
 
 static uint64_t now_ns(void)
@@ -45,7 +45,8 @@ static void set_flag(_Atomic bool *f)
     atomic_store_explicit(f, true, memory_order_relaxed);
 }
 
-/* --- opening ----------------------------------------------------------------------- */
+/* --- opening
+ * ----------------------------------------------------------------------- */
 
 cs_error_t conn_error(uint32_t result)
 {
@@ -97,8 +98,8 @@ static cs_error_t connect_daemon(int *out)
 
 /* Reads the welcome, as long as this library knows it; a newer daemon's may be
  * longer, but then its version says so. */
-static cs_error_t read_welcome(int fd, struct ipc_welcome *w,
-                               int fds[IPC_FDS], size_t *fd_count)
+static cs_error_t read_welcome(int fd, struct ipc_welcome *w, int fds[IPC_FDS],
+                               size_t *fd_count)
 {
     struct pollfd p = {.fd = fd, .events = POLLIN};
     int n;
@@ -109,8 +110,7 @@ static cs_error_t read_welcome(int fd, struct ipc_welcome *w,
     *fd_count = 0;
     if (n <= 0)
         return CS_ERR_TRY_AGAIN; /* a daemon that does not answer */
-    long got =
-        channel_receive(fd, w, sizeof *w, fds, IPC_FDS, fd_count, false);
+    long got = channel_receive(fd, w, sizeof *w, fds, IPC_FDS, fd_count, false);
     if (got <= 0)
         return CS_ERR_TRY_AGAIN; /* it ended just now */
     if ((size_t)got < 12 || w->magic != IPC_MAGIC)
@@ -211,7 +211,8 @@ void conn_shutdown(struct conn *c)
     shutdown(c->socket, SHUT_RDWR); /* wakes who polls it */
 }
 
-/* --- the daemon's end ---------------------------------------------------------------- */
+/* --- the daemon's end
+ * ---------------------------------------------------------------- */
 
 /* Looks at the socket: has the daemon gone, or sent this client away? */
 static bool conn_is_dead(struct conn *c)
@@ -270,7 +271,8 @@ static bool spin(struct ring_consumer *ring)
     return false;
 }
 
-/* --- submitting ------------------------------------------------------------------------ */
+/* --- submitting
+ * ------------------------------------------------------------------------ */
 
 static cs_error_t no_room(struct conn *c, uint32_t size)
 {
@@ -424,7 +426,8 @@ cs_error_t conn_request(struct conn *c, uint32_t type, const void *head,
     return error;
 }
 
-/* --- events ------------------------------------------------------------------------------
+/* --- events
+ * ------------------------------------------------------------------------------
  *
  * The socket is what programs poll, so it has to be readable when a callback is
  * pending, and not be when none is (a program that polls and then asks for ONE

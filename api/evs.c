@@ -47,7 +47,8 @@ static void instance_free(struct conn *conn)
     free(e);
 }
 
-/* --- handle ------------------------------------------------------------------------ */
+/* --- handle
+ * ------------------------------------------------------------------------ */
 
 PUBLIC cs_error_t evs_initialize(evs_handle_t *handle,
                                  evs_callbacks_t *callbacks)
@@ -127,7 +128,8 @@ PUBLIC cs_error_t evs_context_set(evs_handle_t handle, void *context)
     return CS_OK;
 }
 
-/* --- events ------------------------------------------------------------------------ */
+/* --- events
+ * ------------------------------------------------------------------------ */
 
 static void deliver_message(struct evs_instance *e, const uint8_t *body,
                             uint32_t size)
@@ -190,7 +192,8 @@ PUBLIC cs_error_t evs_dispatch(evs_handle_t handle,
     return error;
 }
 
-/* --- groups ------------------------------------------------------------------------- */
+/* --- groups
+ * ------------------------------------------------------------------------- */
 
 static void header_begin(struct header *h, uint32_t count)
 {
@@ -281,8 +284,7 @@ PUBLIC cs_error_t evs_join(evs_handle_t handle, const struct evs_group *groups,
     return error;
 }
 
-PUBLIC cs_error_t evs_leave(evs_handle_t handle,
-                            const struct evs_group *groups,
+PUBLIC cs_error_t evs_leave(evs_handle_t handle, const struct evs_group *groups,
                             size_t group_entries)
 {
     struct evs_instance *e = handle_get(handle);
@@ -295,12 +297,13 @@ PUBLIC cs_error_t evs_leave(evs_handle_t handle,
     return error;
 }
 
-/* --- multicast ------------------------------------------------------------------------ */
+/* --- multicast
+ * ------------------------------------------------------------------------ */
 
 static cs_error_t check_message(const struct evs_instance *e,
                                 evs_guarantee_t guarantee,
-                                const struct iovec *iovec,
-                                unsigned int iov_len, uint32_t *size)
+                                const struct iovec *iovec, unsigned int iov_len,
+                                uint32_t *size)
 {
     size_t sum = 0;
 
@@ -321,8 +324,8 @@ static cs_error_t check_message(const struct evs_instance *e,
 static cs_error_t send_message(struct evs_instance *e,
                                evs_guarantee_t guarantee,
                                const struct header *h,
-                               const struct iovec *iovec,
-                               unsigned int iov_len, uint32_t payload_size)
+                               const struct iovec *iovec, unsigned int iov_len,
+                               uint32_t payload_size)
 {
     const struct ipc_evs_mcast head = {.guarantee = guarantee,
                                        .groups_size = h->size};
@@ -346,8 +349,7 @@ static cs_error_t send_message(struct evs_instance *e,
 
 static cs_error_t mcast_joined(struct evs_instance *e,
                                evs_guarantee_t guarantee,
-                               const struct iovec *iovec,
-                               unsigned int iov_len)
+                               const struct iovec *iovec, unsigned int iov_len)
 {
     uint32_t size;
     cs_error_t error = check_message(e, guarantee, iovec, iov_len, &size);
@@ -356,8 +358,7 @@ static cs_error_t mcast_joined(struct evs_instance *e,
         return error;
     pthread_mutex_lock(&e->joined_lock);
     if (e->joined_count > 0) /* else it is for nobody */
-        error =
-            send_message(e, guarantee, &e->header, iovec, iov_len, size);
+        error = send_message(e, guarantee, &e->header, iovec, iov_len, size);
     pthread_mutex_unlock(&e->joined_lock);
     return error;
 }
@@ -365,8 +366,7 @@ static cs_error_t mcast_joined(struct evs_instance *e,
 static cs_error_t mcast_groups(struct evs_instance *e,
                                evs_guarantee_t guarantee,
                                const struct evs_group *groups, size_t count,
-                               const struct iovec *iovec,
-                               unsigned int iov_len)
+                               const struct iovec *iovec, unsigned int iov_len)
 {
     struct header h;
     uint32_t size;
@@ -418,7 +418,8 @@ PUBLIC cs_error_t evs_mcast_groups(evs_handle_t handle,
     return error;
 }
 
-/* --- membership ------------------------------------------------------------------------ */
+/* --- membership
+ * ------------------------------------------------------------------------ */
 
 static cs_error_t membership(struct evs_instance *e, unsigned int *local,
                              unsigned int *list, size_t *entries)
@@ -428,9 +429,8 @@ static cs_error_t membership(struct evs_instance *e, unsigned int *local,
         uint32_t ids[IPC_NODES_MAX];
     } answer = {.ids = {0}};
     size_t size = 0;
-    cs_error_t error =
-        conn_request(&e->conn, IPC_SUBMIT_EVS_MEMBERS, NULL, 0, NULL, 0,
-                     &answer, sizeof answer, &size);
+    cs_error_t error = conn_request(&e->conn, IPC_SUBMIT_EVS_MEMBERS, NULL, 0,
+                                    NULL, 0, &answer, sizeof answer, &size);
 
     if (error != CS_OK)
         return error;

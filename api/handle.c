@@ -34,7 +34,8 @@ static struct slot *slot_of(uint64_t handle)
     return index < HANDLES_MAX ? &slots[index] : NULL;
 }
 
-/* --- fork ------------------------------------------------------------------------- */
+/* --- fork
+ * ------------------------------------------------------------------------- */
 
 static void before_fork(void)
 {
@@ -73,7 +74,8 @@ static void register_fork(void)
     pthread_atfork(before_fork, after_fork_parent, after_fork_child);
 }
 
-/* --- handles ----------------------------------------------------------------------- */
+/* --- handles
+ * ----------------------------------------------------------------------- */
 
 cs_error_t handle_new(uint64_t *handle, struct conn *object,
                       void (*destroy)(struct conn *object))
@@ -127,7 +129,7 @@ void handle_put(uint64_t handle)
     struct slot *s = slot_of(handle);
     uint64_t state = atomic_load_explicit(&s->state, memory_order_relaxed);
     struct conn *object = s->object;
-    void (*destroy)(struct conn *object) = s->destroy;
+    void (*destroy)(struct conn * object) = s->destroy;
 
     /* In a child made by fork() meanwhile the slot has moved on: the object is
      * not there to be used or freed. */

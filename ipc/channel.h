@@ -10,9 +10,9 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-#define CHANNEL_RUN_DIR "/run/openais"      /* unless the environment says */
+#define CHANNEL_RUN_DIR "/run/openais" /* unless the environment says */
 #define CHANNEL_RUN_DIR_ENV "OPENAIS_RUNDIR"
-#define CHANNEL_SOCKET "aisexec.sock"       /* in the run directory */
+#define CHANNEL_SOCKET "aisexec.sock" /* in the run directory */
 
 enum { CHANNEL_FDS_MAX = 8 };
 

@@ -42,9 +42,9 @@
  * `waiting` have lines of their own: the peer reads them at every record, and
  * they change rarely, so the reading costs nothing. */
 struct ring_shared {
-    alignas(128) _Atomic uint64_t tail; /* producer writes */
-    alignas(128) _Atomic uint64_t head; /* consumer writes */
-    alignas(128) _Atomic uint32_t asleep; /* consumer sets, producer takes */
+    alignas(128) _Atomic uint64_t tail;    /* producer writes */
+    alignas(128) _Atomic uint64_t head;    /* consumer writes */
+    alignas(128) _Atomic uint32_t asleep;  /* consumer sets, producer takes */
     alignas(128) _Atomic uint32_t waiting; /* producer sets, consumer takes */
 };
 _Static_assert(offsetof(struct ring_shared, head) == 128, "ring ABI");
@@ -72,9 +72,9 @@ struct ring_consumer {
     struct ring_shared *shared;
     const uint8_t *data;
     uint64_t size;
-    uint64_t head;      /* where the next record begins */
-    uint64_t released;  /* the head the producer may see */
-    uint64_t tail_seen; /* the producer's, when last looked at */
+    uint64_t head;             /* where the next record begins */
+    uint64_t released;         /* the head the producer may see */
+    uint64_t tail_seen;        /* the producer's, when last looked at */
     struct ring_record record; /* the one at `head`, copied */
     bool peeked;               /* `record` is filled */
     bool corrupt;
@@ -94,7 +94,8 @@ void ring_producer_init(struct ring_producer *p, struct ring_shared *shared,
 void ring_consumer_init(struct ring_consumer *c, struct ring_shared *shared,
                         const uint8_t *data, uint64_t size_bytes);
 
-/* --- producer -------------------------------------------------------------- */
+/* --- producer --------------------------------------------------------------
+ */
 
 /* Room for the body of a record of `size` bytes, 8-byte aligned, to be filled
  * and then kept by ring_push(); NULL: no room now (or ever, if it is larger
@@ -121,7 +122,8 @@ bool ring_wait_room(struct ring_producer *p, uint32_t size);
 /* Bytes pushed that the consumer has not released. */
 uint64_t ring_unread(struct ring_producer *p);
 
-/* --- consumer -------------------------------------------------------------- */
+/* --- consumer --------------------------------------------------------------
+ */
 
 /* Looks at the next record: on RING_RECORD c->record is a copy of its header,
  * good until ring_advance(), and *body its body in place. */

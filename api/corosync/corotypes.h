@@ -31,9 +31,9 @@ typedef struct {
 } cs_version_t;
 
 typedef enum {
-    CS_DISPATCH_ONE = 1, /* one callback; waits for it */
-    CS_DISPATCH_ALL = 2, /* those pending, if any; does not wait */
-    CS_DISPATCH_BLOCKING = 3, /* until the handle is finalized */
+    CS_DISPATCH_ONE = 1,            /* one callback; waits for it */
+    CS_DISPATCH_ALL = 2,            /* those pending, if any; does not wait */
+    CS_DISPATCH_BLOCKING = 3,       /* until the handle is finalized */
     CS_DISPATCH_ONE_NONBLOCKING = 4 /* one callback, if one is pending */
 } cs_dispatch_flags_t;
 
@@ -89,6 +89,7 @@ typedef enum {
 #define CS_TIME_NS_IN_MSEC 1000000ULL
 #define CS_TIME_NS_IN_USEC 1000ULL
 
+#ifdef CLOCK_MONOTONIC
 /* Monotonic clock, nanoseconds. */
 static inline uint64_t cs_timestamp_get(void)
 {
@@ -96,6 +97,7 @@ static inline uint64_t cs_timestamp_get(void)
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (uint64_t)t.tv_sec * CS_TIME_NS_IN_SEC + (uint64_t)t.tv_nsec;
 }
+#endif
 
 /* "success", the name of the constant, or "unknown error": static text. In the
  * header, so that a program needs no further library for it. */

@@ -17,12 +17,12 @@
 #include <unistd.h>
 
 enum {
-    PENDING_MAX = 64,        /* connections that have not said hello yet */
-    HELLO_MS = 1000,         /* how long they may take */
-    BACKLOG = 512,           /* connections not accepted yet */
-    FDS_PER_CLIENT = 3,      /* socket, doorbell, reply doorbell */
-    FDS_OTHER = 128,         /* all else of the daemon */
-    PEER_GROUPS_MAX = 65536  /* NGROUPS_MAX of Linux */
+    PENDING_MAX = 64,       /* connections that have not said hello yet */
+    HELLO_MS = 1000,        /* how long they may take */
+    BACKLOG = 512,          /* connections not accepted yet */
+    FDS_PER_CLIENT = 3,     /* socket, doorbell, reply doorbell */
+    FDS_OTHER = 128,        /* all else of the daemon */
+    PEER_GROUPS_MAX = 65536 /* NGROUPS_MAX of Linux */
 };
 
 /* A connection that has not said hello. */
@@ -55,7 +55,8 @@ struct admission {
     struct log_limit log_refused, log_bad, log_fds;
 };
 
-/* --- refusing -------------------------------------------------------------------- */
+/* --- refusing
+ * -------------------------------------------------------------------- */
 
 static void refuse(struct admission *a, int fd, enum ipc_error why)
 {
@@ -77,11 +78,12 @@ static void log_refusal(struct admission *a, const struct ucred *peer,
         log_write(LOG_LEVEL_WARNING, "IPC",
                   "process %d (uid %u, gid %u) refused: %s "
                   "(%u more not logged)",
-                  (int)peer->pid, (unsigned)peer->uid, (unsigned)peer->gid,
-                  why, suppressed);
+                  (int)peer->pid, (unsigned)peer->uid, (unsigned)peer->gid, why,
+                  suppressed);
 }
 
-/* --- credentials ------------------------------------------------------------------ */
+/* --- credentials
+ * ------------------------------------------------------------------ */
 
 /* Is `group` among the supplementary groups the peer had when it connected? */
 static bool peer_in_group(int fd, gid_t group)
@@ -94,8 +96,7 @@ static bool peer_in_group(int fd, gid_t group)
     if (groups == NULL)
         return false;
     rc = getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &size);
-    if (rc != 0 && errno == ERANGE &&
-        size <= PEER_GROUPS_MAX * sizeof(gid_t)) {
+    if (rc != 0 && errno == ERANGE && size <= PEER_GROUPS_MAX * sizeof(gid_t)) {
         free(groups);
         groups = malloc(size);
         if (groups == NULL)
@@ -113,11 +114,12 @@ static bool peer_allowed(const struct admission *a, int fd,
 {
     if (peer->uid == 0)
         return true;
-    return a->config.group_known && (peer->gid == a->config.group ||
-                                     peer_in_group(fd, a->config.group));
+    return a->config.group_known &&
+           (peer->gid == a->config.group || peer_in_group(fd, a->config.group));
 }
 
-/* --- connections that have not said hello ------------------------------------------- */
+/* --- connections that have not said hello
+ * ------------------------------------------- */
 
 static void pending_end(struct pending *p)
 {
@@ -145,16 +147,15 @@ static struct pending *pending_place(struct admission *a)
 static int send_welcome(struct admission *a, struct client *c, int segment_fd)
 {
     const int fds[IPC_FDS] = {segment_fd, c->doorbell, c->reply_fd};
-    struct ipc_welcome w = {
-        .magic = IPC_MAGIC,
-        .version = IPC_VERSION,
-        .size = sizeof w,
-        .result = IPC_OK,
-        .node_id = a->config.node_id,
-        .submit_size = c->segment.ring_size[SEGMENT_SUBMIT],
-        .reply_size = c->segment.ring_size[SEGMENT_REPLY],
-        .event_size = c->segment.ring_size[SEGMENT_EVENT],
-        .message_size_max = a->config.message_size_max};
+    struct ipc_welcome w = {.magic = IPC_MAGIC,
+                            .version = IPC_VERSION,
+                            .size = sizeof w,
+                            .result = IPC_OK,
+                            .node_id = a->config.node_id,
+                            .submit_size = c->segment.ring_size[SEGMENT_SUBMIT],
+                            .reply_size = c->segment.ring_size[SEGMENT_REPLY],
+                            .event_size = c->segment.ring_size[SEGMENT_EVENT],
+                            .message_size_max = a->config.message_size_max};
 
     return channel_send(c->socket, &w, sizeof w, fds, IPC_FDS, false);
 }
@@ -210,9 +211,8 @@ static void pending_read(struct admission *a, struct pending *p)
     int fds[CHANNEL_FDS_MAX];
     size_t fd_count;
     struct ipc_hello h;
-    long n = channel_receive(p->fd, p->hello + p->got,
-                             sizeof p->hello - p->got, fds, CHANNEL_FDS_MAX,
-                             &fd_count, false);
+    long n = channel_receive(p->fd, p->hello + p->got, sizeof p->hello - p->got,
+                             fds, CHANNEL_FDS_MAX, &fd_count, false);
 
     close_all(fds, fd_count);
     if (n == -EAGAIN)
@@ -292,7 +292,8 @@ static int pending_expire(struct admission *a)
     return next == UINT64_MAX ? -1 : (int)((next - now) / 1000000) + 1;
 }
 
-/* --- accepting -------------------------------------------------------------------- */
+/* --- accepting
+ * -------------------------------------------------------------------- */
 
 /* All descriptors are used up. The listening socket would be readable for ever,
  * so the next connection is taken with the spare one, and refused. */
@@ -320,8 +321,8 @@ static void accept_all(struct admission *a)
     /* Bounded, so that a flood of connections does not keep the thread from its
      * other work. */
     for (int i = 0; i < 64; i++) {
-        int fd = accept4(a->listen_fd, NULL, NULL,
-                         SOCK_CLOEXEC | SOCK_NONBLOCK);
+        int fd =
+            accept4(a->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (fd >= 0) {
             pending_begin(a, fd);
         } else if (errno == EMFILE || errno == ENFILE) {
@@ -333,7 +334,8 @@ static void accept_all(struct admission *a)
     }
 }
 
-/* --- clients ---------------------------------------------------------------------- */
+/* --- clients
+ * ---------------------------------------------------------------------- */
 
 /* The socket of a client has something: its end, or bytes it must not send. */
 static void client_event(struct admission *a, struct client *c)
@@ -342,8 +344,8 @@ static void client_event(struct admission *a, struct client *c)
     int fds[CHANNEL_FDS_MAX];
     size_t fd_count;
     uint32_t suppressed;
-    long n = channel_receive(c->socket, data, sizeof data, fds,
-                             CHANNEL_FDS_MAX, &fd_count, false);
+    long n = channel_receive(c->socket, data, sizeof data, fds, CHANNEL_FDS_MAX,
+                             &fd_count, false);
 
     close_all(fds, fd_count);
     if (n == -EAGAIN)
@@ -388,7 +390,8 @@ uint64_t admission_refused(const struct admission *a)
     return atomic_load_explicit(&a->refused, memory_order_relaxed);
 }
 
-/* --- the thread -------------------------------------------------------------------- */
+/* --- the thread
+ * -------------------------------------------------------------------- */
 
 static void handle(struct admission *a, enum watch_kind *watch)
 {
@@ -435,7 +438,8 @@ static void *run(void *context)
     return NULL;
 }
 
-/* --- opening ----------------------------------------------------------------------- */
+/* --- opening
+ * ----------------------------------------------------------------------- */
 
 /* One connection attempt tells a living daemon from a socket left behind. */
 static int clear_way(const struct sockaddr_un *address)
@@ -476,9 +480,8 @@ static int open_socket(struct admission *a, char *error, size_t error_size)
         socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     /* Everybody may connect, so that everybody can be told why he may not stay;
      * the credentials decide. */
-    if (a->listen_fd < 0 ||
-        bind(a->listen_fd, (struct sockaddr *)&a->address,
-             sizeof a->address) != 0) {
+    if (a->listen_fd < 0 || bind(a->listen_fd, (struct sockaddr *)&a->address,
+                                 sizeof a->address) != 0) {
         rc = -errno;
         goto err;
     }
@@ -562,8 +565,7 @@ int admission_open(struct admission **out, const struct server_config *config,
     if (a->clients == NULL || a->free_slots == NULL)
         goto err;
     while (a->free_count < config->client_max) {
-        a->free_slots[a->free_count] =
-            config->client_max - 1 - a->free_count;
+        a->free_slots[a->free_count] = config->client_max - 1 - a->free_count;
         a->free_count++;
     }
     raise_fd_limit(config->client_max);

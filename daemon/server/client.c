@@ -18,7 +18,8 @@ enum { PUBLISH_BYTES = 65536 };
 
 enum { REPLY_RING_BYTES = 4096 };
 
-/* --- lists --------------------------------------------------------------------- */
+/* --- lists
+ * --------------------------------------------------------------------- */
 
 void list_append(struct list *l, enum client_list which, struct client *c)
 {
@@ -52,7 +53,8 @@ void list_remove(struct list *l, enum client_list which, struct client *c)
     l->count--;
 }
 
-/* --- making, on the admission thread --------------------------------------------- */
+/* --- making, on the admission thread
+ * --------------------------------------------- */
 
 static void open_rings(struct client *c)
 {
@@ -65,10 +67,10 @@ static void open_rings(struct client *c)
         g->shared->ring_size[i] = g->ring_size[i];
     ring_consumer_init(&c->submit, &words[SEGMENT_SUBMIT],
                        g->data[SEGMENT_SUBMIT], g->ring_size[SEGMENT_SUBMIT]);
-    ring_producer_init(&c->reply, &words[SEGMENT_REPLY],
-                       g->data[SEGMENT_REPLY], g->ring_size[SEGMENT_REPLY]);
-    ring_producer_init(&c->event, &words[SEGMENT_EVENT],
-                       g->data[SEGMENT_EVENT], g->ring_size[SEGMENT_EVENT]);
+    ring_producer_init(&c->reply, &words[SEGMENT_REPLY], g->data[SEGMENT_REPLY],
+                       g->ring_size[SEGMENT_REPLY]);
+    ring_producer_init(&c->event, &words[SEGMENT_EVENT], g->data[SEGMENT_EVENT],
+                       g->ring_size[SEGMENT_EVENT]);
     /* A new client sleeps on its events: it has not looked yet. The library
      * counts on this first announcement. */
     atomic_store_explicit(&words[SEGMENT_EVENT].asleep, 1,
@@ -153,7 +155,8 @@ void client_free(struct client *c)
     free(c);
 }
 
-/* --- active or not ----------------------------------------------------------------- */
+/* --- active or not
+ * ----------------------------------------------------------------- */
 
 void client_activate(struct server *s, struct client *c)
 {
@@ -167,7 +170,8 @@ void client_deactivate(struct server *s, struct client *c)
     list_remove(&s->lists[LIST_ACTIVE], LIST_ACTIVE, c);
 }
 
-/* --- events ------------------------------------------------------------------------ */
+/* --- events
+ * ------------------------------------------------------------------------ */
 
 static void wake_events(struct server *s, struct client *c)
 {
@@ -269,13 +273,12 @@ void client_drain_overflow(struct server *s, struct client *c)
 void client_put_configuration(struct server *s, struct client *c,
                               const struct totem_configuration *conf)
 {
-    struct ipc_evs_configuration head = {
-        .ring_seq = conf->ring_id.seq,
-        .ring_node_id = conf->ring_id.rep,
-        .transitional = conf->transitional,
-        .member_count = conf->member_count,
-        .left_count = conf->left_count,
-        .joined_count = conf->joined_count};
+    struct ipc_evs_configuration head = {.ring_seq = conf->ring_id.seq,
+                                         .ring_node_id = conf->ring_id.rep,
+                                         .transitional = conf->transitional,
+                                         .member_count = conf->member_count,
+                                         .left_count = conf->left_count,
+                                         .joined_count = conf->joined_count};
     uint32_t ids[3 * IPC_NODES_MAX], n = 0;
 
     CHECK(conf->member_count <= IPC_NODES_MAX &&
@@ -292,7 +295,8 @@ void client_put_configuration(struct server *s, struct client *c,
                      (struct bytes){(const uint8_t *)ids, n * sizeof *ids});
 }
 
-/* --- replies ----------------------------------------------------------------------- */
+/* --- replies
+ * ----------------------------------------------------------------------- */
 
 void client_ring_reply(struct client *c)
 {
@@ -313,7 +317,8 @@ void client_reply(struct server *s, struct client *c, uint32_t type,
         client_ring_reply(c);
 }
 
-/* --- the end ----------------------------------------------------------------------- */
+/* --- the end
+ * ----------------------------------------------------------------------- */
 
 static void begin_end(struct server *s, struct client *c,
                       enum client_state state)

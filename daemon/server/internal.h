@@ -26,7 +26,8 @@
 
 struct client;
 
-/* --- hand-over between the two threads ---------------------------------------- */
+/* --- hand-over between the two threads
+ * ---------------------------------------- */
 
 enum handover_kind { HANDOVER_ADDED, HANDOVER_GONE, HANDOVER_RELEASED };
 
@@ -55,7 +56,8 @@ void mailbox_ring(struct mailbox *m); /* makes `fd` readable */
 void mailbox_silence(struct mailbox *m);
 struct handover *mailbox_take(struct mailbox *m); /* NULL: empty */
 
-/* --- client ------------------------------------------------------------------- */
+/* --- client
+ * ------------------------------------------------------------------- */
 
 /* Membership of one of the server's lists of clients. */
 struct client_link {
@@ -64,8 +66,8 @@ struct client_link {
 };
 
 enum client_list {
-    LIST_ACTIVE,  /* its submit ring may hold something and is not armed */
-    LIST_DIRTY,   /* events were put since the last flush */
+    LIST_ACTIVE, /* its submit ring may hold something and is not armed */
+    LIST_DIRTY,  /* events were put since the last flush */
     LIST_COUNT
 };
 
@@ -100,11 +102,11 @@ struct client {
     struct ring_shared *overflow_words;
     struct ring_producer overflow_in; /* events that found no room */
     struct ring_consumer overflow_out;
-    bool overflowing;       /* the overflow queue is not empty */
-    bool counted;           /* the caller knows that its head waits for a visit */
-    bool safe;              /* of the multicast at the head */
-    uint32_t idle_visits;   /* visits in a row that found nothing */
-    uint64_t drain_end;     /* not LIVE: take what is before this position */
+    bool overflowing;     /* the overflow queue is not empty */
+    bool counted;         /* the caller knows that its head waits for a visit */
+    bool safe;            /* of the multicast at the head */
+    uint32_t idle_visits; /* visits in a row that found nothing */
+    uint64_t drain_end;   /* not LIVE: take what is before this position */
     struct client_link links[LIST_COUNT];
 };
 
@@ -123,7 +125,8 @@ struct client *client_new(const struct server_config *config, int socket,
                           uint32_t slot, int *segment_fd, int *error);
 void client_free(struct client *c);
 
-/* --- server ------------------------------------------------------------------- */
+/* --- server
+ * ------------------------------------------------------------------- */
 
 struct admission;
 
@@ -163,8 +166,7 @@ void client_reply(struct server *s, struct client *c, uint32_t type,
 void client_ring_reply(struct client *c);
 
 /* The client broke the rules of its rings: nothing more is taken from it. */
-void client_drop_corrupt(struct server *s, struct client *c,
-                         const char *what);
+void client_drop_corrupt(struct server *s, struct client *c, const char *what);
 void client_drop_overflow(struct server *s, struct client *c);
 
 /* The admission thread says that the client's socket has ended. */
@@ -174,14 +176,14 @@ void client_gone(struct server *s, struct client *c);
  * it must not be touched. */
 bool client_settle(struct server *s, struct client *c);
 
-/* --- requests and multicasts (take.c) ------------------------------------------ */
+/* --- requests and multicasts (take.c)
+ * ------------------------------------------ */
 
 enum head { HEAD_EMPTY, HEAD_REQUEST, HEAD_WAITS, HEAD_MCAST, HEAD_CORRUPT };
 
 /* What stands at the head of the client's submit ring; its body in *body.
  * HEAD_WAITS: a request that cannot be answered yet. */
-enum head client_head(struct server *s, struct client *c,
-                      const uint8_t **body);
+enum head client_head(struct server *s, struct client *c, const uint8_t **body);
 
 /* Answers the requests at the head of the ring, `max` of them at most, and
  * says what stands there then. */

@@ -25,7 +25,8 @@ uint64_t server_now_ns(void)
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-/* --- opening and closing ----------------------------------------------------------- */
+/* --- opening and closing
+ * ----------------------------------------------------------- */
 
 /* 0, or -EINVAL with what is wrong. */
 static int check_config(const struct server_config *c, char *error, size_t size)
@@ -38,13 +39,14 @@ static int check_config(const struct server_config *c, char *error, size_t size)
         snprintf(error, size, "client_max and packet_size must not be 0");
     else if (!segment_ring_size_ok(c->submit_ring_bytes) ||
              !segment_ring_size_ok(c->event_ring_bytes))
-        snprintf(error, size, "a client's rings must be powers of two of at "
-                              "least %d bytes",
+        snprintf(error, size,
+                 "a client's rings must be powers of two of at "
+                 "least %d bytes",
                  SEGMENT_RING_SIZE_MIN);
-    else if (c->overflow_bytes != 0 &&
-             !segment_ring_size_ok(c->overflow_bytes))
-        snprintf(error, size, "a client's overflow must be 0 or a power of "
-                              "two of at least %d bytes",
+    else if (c->overflow_bytes != 0 && !segment_ring_size_ok(c->overflow_bytes))
+        snprintf(error, size,
+                 "a client's overflow must be 0 or a power of "
+                 "two of at least %d bytes",
                  SEGMENT_RING_SIZE_MIN);
     else if (c->message_size_max + record > c->submit_ring_bytes ||
              c->message_size_max + record > c->event_ring_bytes)
@@ -139,7 +141,8 @@ int server_fd(const struct server *s)
     return s->epoll_fd;
 }
 
-/* --- polling ----------------------------------------------------------------------- */
+/* --- polling
+ * ----------------------------------------------------------------------- */
 
 static void client_added(struct server *s, struct client *c)
 {
@@ -249,7 +252,8 @@ uint32_t server_backlog(const struct server *s)
     return bytes < UINT32_MAX ? (uint32_t)bytes : UINT32_MAX;
 }
 
-/* --- deliveries ---------------------------------------------------------------------- */
+/* --- deliveries
+ * ---------------------------------------------------------------------- */
 
 static void deliver_message(struct server *s, const struct group_event *event)
 {

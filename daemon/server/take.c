@@ -6,12 +6,13 @@
 #include "daemon/base/check.h"
 
 enum {
-    TURN_BYTES = 65536,      /* a client may send before the next one's turn */
-    IDLE_VISITS = 64,        /* empty so often: it rings before it is looked at */
+    TURN_BYTES = 65536, /* a client may send before the next one's turn */
+    IDLE_VISITS = 64,   /* empty so often: it rings before it is looked at */
     REQUESTS_PER_VISIT = 256 /* of all clients; the rest at the next one */
 };
 
-/* --- the head of a ring --------------------------------------------------------- */
+/* --- the head of a ring
+ * --------------------------------------------------------- */
 
 static bool mcast_ok(const struct server *s, const struct ring_record *record,
                      const struct ipc_evs_mcast *m)
@@ -90,7 +91,8 @@ static void give_back(struct client *c)
         client_ring_reply(c); /* it waits for room where it waits for replies */
 }
 
-/* --- requests -------------------------------------------------------------------- */
+/* --- requests
+ * -------------------------------------------------------------------- */
 
 static void answer_groups(struct server *s, struct client *c, uint32_t type,
                           const uint8_t *body)
@@ -108,7 +110,8 @@ static void answer_groups(struct server *s, struct client *c, uint32_t type,
         reply.result = evs_group_join(s->evs, c->slot, keys, count);
         reply.done = reply.result == IPC_OK ? count : 0;
     } else {
-        reply.result = evs_group_leave(s->evs, c->slot, keys, count, &reply.done);
+        reply.result =
+            evs_group_leave(s->evs, c->slot, keys, count, &reply.done);
     }
     client_reply(s, c, type,
                  (struct bytes){(const uint8_t *)&reply, sizeof reply});
@@ -157,7 +160,8 @@ enum head client_answer(struct server *s, struct client *c, uint32_t max)
     return head;
 }
 
-/* --- a visit ---------------------------------------------------------------------- */
+/* --- a visit
+ * ---------------------------------------------------------------------- */
 
 enum turn {
     TURN_EMPTY, /* nothing (more) to take from this client now */
@@ -174,9 +178,8 @@ static enum group_put_result put_mcast(struct server *s, struct client *c,
     struct ipc_evs_mcast head;
     struct bytes part = {body + sizeof head,
                          c->submit.record.size - sizeof head};
-    struct group_message m = {.service = GROUP_SERVICE_EVS,
-                              .parts = &part,
-                              .part_count = 1};
+    struct group_message m = {
+        .service = GROUP_SERVICE_EVS, .parts = &part, .part_count = 1};
     enum group_put_result result;
     uint32_t suppressed;
 

@@ -125,7 +125,8 @@ void evs_free(struct evs *e)
     free(e);
 }
 
-/* --- the table --------------------------------------------------------------- */
+/* --- the table ---------------------------------------------------------------
+ */
 
 static uint32_t group_find(struct evs *e, const struct evs_key *key)
 {
@@ -244,7 +245,7 @@ static enum ipc_error join_one(struct evs *e, uint32_t client,
 }
 
 enum ipc_error evs_group_join(struct evs *e, uint32_t client,
-                        const struct evs_key *keys, uint32_t count)
+                              const struct evs_key *keys, uint32_t count)
 {
     bool added[IPC_GROUPS_PER_CALL_MAX];
     enum ipc_error result = IPC_OK;
@@ -264,8 +265,8 @@ enum ipc_error evs_group_join(struct evs *e, uint32_t client,
 }
 
 enum ipc_error evs_group_leave(struct evs *e, uint32_t client,
-                         const struct evs_key *keys, uint32_t count,
-                         uint32_t *left)
+                               const struct evs_key *keys, uint32_t count,
+                               uint32_t *left)
 {
     for (*left = 0; *left < count; ++*left) {
         uint32_t group = group_find(e, &keys[*left]);
@@ -288,7 +289,8 @@ uint32_t evs_subscription_count(const struct evs *e)
     return e->count;
 }
 
-/* --- messages ---------------------------------------------------------------- */
+/* --- messages ----------------------------------------------------------------
+ */
 
 /* Adds the group's clients to the matches, those not in them yet. */
 static void match_group(struct evs *e, const struct evs_key *key,
@@ -334,7 +336,8 @@ bool evs_message_read(struct evs *e, struct bytes data, struct evs_message *m)
     return true;
 }
 
-/* --- configuration ------------------------------------------------------------ */
+/* --- configuration
+ * ------------------------------------------------------------ */
 
 void evs_configuration_set(struct evs *e, const struct totem_configuration *c)
 {

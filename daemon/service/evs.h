@@ -34,7 +34,7 @@ struct evs_key {
 struct evs_config {
     uint32_t client_max;       /* clients are numbers below it */
     uint32_t subscription_max; /* joined groups of all clients together */
-    uint64_t hash_seed;        /* random, so that no one can choose collisions */
+    uint64_t hash_seed; /* random, so that no one can choose collisions */
 };
 
 struct evs;
@@ -47,13 +47,13 @@ void evs_free(struct evs *e);
  * IPC_ERR_TOO_MANY_GROUPS: more than 50 in the call, or more than 255 on the
  * client; IPC_ERR_NO_RESOURCES: the table is full. */
 enum ipc_error evs_group_join(struct evs *e, uint32_t client,
-                        const struct evs_key *keys, uint32_t count);
+                              const struct evs_key *keys, uint32_t count);
 
 /* Leaves in the order of `keys`, up to the first that is not joined
  * (IPC_ERR_NOT_EXIST); *left: how many were left. */
 enum ipc_error evs_group_leave(struct evs *e, uint32_t client,
-                         const struct evs_key *keys, uint32_t count,
-                         uint32_t *left);
+                               const struct evs_key *keys, uint32_t count,
+                               uint32_t *left);
 
 /* Leaves everything (the client is gone). */
 void evs_group_leave_all(struct evs *e, uint32_t client);

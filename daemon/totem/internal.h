@@ -15,7 +15,8 @@
 #include "daemon/totem/totem.h"
 #include "daemon/totem/wire.h"
 
-enum { OLD_RINGS = 8, SENDS_BESIDES = 16, RTR_SERVED_MAX = 256 };
+enum { OLD_RINGS = 8, SENDS_BESIDES = 16, RTR_SERVED_MAX = 256,
+       RTR_PATIENCE_NS = 2000000 };
 
 /* A ring: the one that is installed, or the one that is being formed. */
 struct ring {
@@ -29,6 +30,7 @@ struct ring {
 
     /* Of the last token: what was passed on. */
     uint64_t token_seq, aru_sent, seq_sent;
+    uint64_t token_ns, rotation_ns; /* when it came; since the time before */
     uint32_t idle_hops, backlog_sent;
     uint32_t last_sender; /* of the highest packet seen; 0: none */
 
@@ -72,6 +74,7 @@ struct totem {
     struct wire_commit commit;
     struct recovery recovery;
     uint8_t *resent; /* by old seq & mask: another node has sent it again */
+    uint64_t *asked_ns; /* by seq & mask: when it was asked for, or 0 */
 
     /* The token, while it is here. */
     struct wire_token token;

@@ -29,11 +29,12 @@ static struct ring *data_ring(struct totem *t, uint64_t hash)
     return NULL;
 }
 
-static void add(struct ring *r, const struct store_slot *slot)
+static void add(struct totem *t, struct ring *r, const struct store_slot *slot)
 {
     if (slot->seq > r->store.high)
         r->last_sender = slot->sender;
     store_add(&r->store, slot);
+    t->asked_ns[slot->seq & (r->store.slot_count - 1)] = 0;
 }
 
 static bool data_store(struct totem *t, struct ring *r,
@@ -56,7 +57,7 @@ static bool data_store(struct totem *t, struct ring *r,
                               .size_bytes = (uint32_t)packet.n,
                               .safe = data->safe,
                               .recovered = data->recovered};
-    add(r, &slot);
+    add(t, r, &slot);
     t->stats.packets_received++;
     return true;
 }
@@ -93,7 +94,7 @@ void originate(struct totem *t, struct ring *r, const struct wire_data *data,
                               .size_bytes = (uint32_t)(head + payload_size),
                               .safe = d.safe,
                               .recovered = d.recovered};
-    add(r, &slot);
+    add(t, r, &slot);
     t->stats.packets_sent++;
 }
 
@@ -178,17 +179,33 @@ static bool rtr_has(const struct wire_token *k, uint64_t seq)
     return false;
 }
 
+/* What was asked for comes within a rotation, or was lost again; and it may
+ * have to wait behind much else at this node. To ask at every visit would bring
+ * every packet many times over, and fill the queue that it waits in. */
+static bool rtr_asked_lately(const struct totem *t, const struct ring *r,
+                             uint64_t seq)
+{
+    const struct store *s = &r->store;
+    uint64_t patience_ns = 2 * r->rotation_ns;
+    if (patience_ns < RTR_PATIENCE_NS)
+        patience_ns = RTR_PATIENCE_NS;
+    return t->now_ns - t->asked_ns[seq & (s->slot_count - 1)] < patience_ns;
+}
+
 static void rtr_ask(struct totem *t, const struct ring *r)
 {
     struct wire_token *k = &t->token;
-    uint64_t asked = k->rtr_count;
+    uint64_t mask = r->store.slot_count - 1;
     for (uint64_t seq = r->store.aru + 1; seq <= r->seq_sent; seq++) {
         if (k->rtr_count == WIRE_RTR_MAX)
             break;
-        if (store_find(&r->store, seq) == NULL && !rtr_has(k, seq))
-            k->rtr[k->rtr_count++] = seq;
+        if (store_find(&r->store, seq) != NULL || rtr_has(k, seq) ||
+            rtr_asked_lately(t, r, seq))
+            continue;
+        k->rtr[k->rtr_count++] = seq;
+        t->asked_ns[seq & mask] = t->now_ns;
+        t->stats.retransmits_asked++;
     }
-    t->stats.retransmits_asked += k->rtr_count - asked;
 }
 
 /* The paper: "if my_aru < token.aru or my_id = token.aru_id or token.aru_id is
@@ -240,6 +257,8 @@ static void token_take(struct totem *t, struct ring *r)
     t->retransmit_at = UINT64_MAX;
     t->loss_at = t->now_ns + t->config.token_ns;
     t->wake_sent = false;
+    r->rotation_ns = t->now_ns - r->token_ns;
+    r->token_ns = t->now_ns;
     safe_update(t, r);
     rtr_serve(t, r);
 }

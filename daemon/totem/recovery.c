@@ -48,6 +48,7 @@ void recovery_enter(struct totem *t)
 
     for (uint32_t i = 0; i < t->commit.count; i++)
         r->incarnations[i] = t->commit.entries[i].incarnation;
+    memset(t->asked_ns, 0, r->store.slot_count * sizeof *t->asked_ns);
 
     uint64_t first = t->commit.first_seq;
     store_reset(&r->store, first);

@@ -39,9 +39,11 @@ static bool allocate(struct totem *t)
     t->sends = calloc(t->send_max, sizeof *t->sends);
     t->events = calloc(t->event_max, sizeof *t->events);
     t->resent = calloc(slots, sizeof *t->resent);
+    t->asked_ns = calloc(slots, sizeof *t->asked_ns);
     bool stores = store_init(&t->ring.store, slots, c->packet_size_max);
     stores &= store_init(&t->forming.store, slots, c->packet_size_max);
-    return t->sends != NULL && t->events != NULL && t->resent != NULL && stores;
+    return t->sends != NULL && t->events != NULL && t->resent != NULL &&
+           t->asked_ns != NULL && stores;
 }
 
 /* Before any ring there is one of this node alone, which never had a token. */
@@ -93,6 +95,7 @@ void totem_free(struct totem *t)
     free(t->sends);
     free(t->events);
     free(t->resent);
+    free(t->asked_ns);
     free(t);
 }
 

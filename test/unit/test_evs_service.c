@@ -61,8 +61,7 @@ static void test_join_leave(void)
     CU_ASSERT_EQUAL(evs_group_join(e, 0, k, 50), IPC_OK);
     CU_ASSERT_EQUAL(evs_subscription_count(e), 50);
     struct evs_key some[] = {k[3], k[4], k[55], k[5]};
-    CU_ASSERT_EQUAL(evs_group_leave(e, 0, some, 4, &left),
-                    IPC_ERR_NOT_EXIST);
+    CU_ASSERT_EQUAL(evs_group_leave(e, 0, some, 4, &left), IPC_ERR_NOT_EXIST);
     CU_ASSERT_EQUAL(left, 2);
     CU_ASSERT_EQUAL(evs_subscription_count(e), 48);
     CU_ASSERT_EQUAL(evs_group_leave(e, 1, k, 1, &left), IPC_ERR_NOT_EXIST);
@@ -82,8 +81,7 @@ static void test_limits(void)
     for (uint32_t i = 0; i < 250; i += 50)
         CU_ASSERT_EQUAL(evs_group_join(e, 0, k + i, 50), IPC_OK);
     /* All or none: 5 more would fit, 6 do not; those joined stay. */
-    CU_ASSERT_EQUAL(evs_group_join(e, 0, k + 248, 8),
-                    IPC_ERR_TOO_MANY_GROUPS);
+    CU_ASSERT_EQUAL(evs_group_join(e, 0, k + 248, 8), IPC_ERR_TOO_MANY_GROUPS);
     CU_ASSERT_EQUAL(evs_subscription_count(e), 250);
     CU_ASSERT_EQUAL(evs_group_join(e, 0, k + 248, 7), IPC_OK);
     CU_ASSERT_EQUAL(evs_subscription_count(e), 255);
@@ -146,8 +144,8 @@ static void test_malformed(void)
         free(exact);
     }
     CU_ASSERT(evs_message_read(e, (struct bytes){data, n}, &m));
-    CU_ASSERT(!evs_message_read(
-        e, (struct bytes){long_key, sizeof long_key}, &m));
+    CU_ASSERT(
+        !evs_message_read(e, (struct bytes){long_key, sizeof long_key}, &m));
     evs_free(e);
 }
 
@@ -191,8 +189,7 @@ static void test_random(void)
         default: {
             size_t n = message(data, &name, 1, "p");
             uint32_t expected = 0;
-            CU_ASSERT_FATAL(
-                evs_message_read(e, (struct bytes){data, n}, &m));
+            CU_ASSERT_FATAL(evs_message_read(e, (struct bytes){data, n}, &m));
             for (c = 0; c < CLIENTS; c++) {
                 expected += joined[c][k];
                 CU_ASSERT_EQUAL_FATAL(has(&m, c), joined[c][k]);
@@ -220,8 +217,10 @@ static void test_configuration(void)
     evs_free(e);
 }
 
-static const struct unit_test tests[] = {
-    {"join and leave", test_join_leave}, {"limits", test_limits},
-    {"messages", test_messages},         {"malformed", test_malformed},
-    {"random", test_random},             {"configuration", test_configuration}};
+static const struct unit_test tests[] = {{"join and leave", test_join_leave},
+                                         {"limits", test_limits},
+                                         {"messages", test_messages},
+                                         {"malformed", test_malformed},
+                                         {"random", test_random},
+                                         {"configuration", test_configuration}};
 UNIT_MAIN("evs service", tests)

@@ -102,8 +102,8 @@ static void test_full_and_wrap(void)
 /* Consumer against each lie of a producer. */
 static void test_corrupt_tail(void)
 {
-    static const uint64_t lies[] = {SIZE + 8, 1, 12, UINT64_MAX, 1ull << 63,
-                                    8 /* a record of 5 needs 16 */};
+    static const uint64_t lies[] = {SIZE + 8,   1, 12, UINT64_MAX,
+                                    1ull << 63, 8 /* a record of 5 needs 16 */};
     const uint8_t *body;
     for (size_t i = 0; i < sizeof lies / sizeof *lies; i++) {
         reset();
@@ -199,7 +199,8 @@ static void test_announcements(void)
     CU_ASSERT_EQUAL(atomic_load(&shared.waiting), 0);
 }
 
-/* --- two threads, each asleep whenever it can be ------------------------------------ */
+/* --- two threads, each asleep whenever it can be
+ * ------------------------------------ */
 
 enum { STRESS = 200000 };
 
@@ -288,7 +289,8 @@ static void test_stress(void)
     close(bell_room);
 }
 
-/* --- segment and hello ------------------------------------------------------------- */
+/* --- segment and hello
+ * ------------------------------------------------------------- */
 
 static void test_segment(void)
 {
@@ -343,13 +345,12 @@ static void test_hello(void)
     CU_ASSERT_EQUAL(hello(IPC_MAGIC ^ 1, 16, 12), CHANNEL_HELLO_BAD);
 }
 
-static const struct unit_test tests[] = {
-    {"records", test_records},
-    {"full and wrap", test_full_and_wrap},
-    {"corrupt tail", test_corrupt_tail},
-    {"corrupt head", test_corrupt_head},
-    {"announcements", test_announcements},
-    {"stress", test_stress},
-    {"segment", test_segment},
-    {"hello", test_hello}};
+static const struct unit_test tests[] = {{"records", test_records},
+                                         {"full and wrap", test_full_and_wrap},
+                                         {"corrupt tail", test_corrupt_tail},
+                                         {"corrupt head", test_corrupt_head},
+                                         {"announcements", test_announcements},
+                                         {"stress", test_stress},
+                                         {"segment", test_segment},
+                                         {"hello", test_hello}};
 UNIT_MAIN("ring", tests)

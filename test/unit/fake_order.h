@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* fake_order.h - a server over an order of one node that is made up here: what
+ * clients send is looped back, cut into visits of a given size. take.c is
+ * compiled in place over a fake group layer. For the tests of the server and of
+ * the client libraries. */
+#ifndef TEST_UNIT_FAKE_ORDER_H
+#define TEST_UNIT_FAKE_ORDER_H
+
+#include "test/unit/unit.h"
+
+#include "daemon/server/internal.h"
+#include "ipc/channel.h"
+
+#include <dirent.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+/* --- the made-up order: take.c compiled in place over a fake group layer
+ * ---------- */
+
+static enum group_put_result fake_put(struct group *g, struct totem *t,
+                                      const struct group_message *m);
+static void fake_flush(struct group *g, struct totem *t);
+static void fake_abandon(struct group *g);
+void test_take(struct server *s, struct group *g, struct totem *t);
+enum head test_client_head(struct server *s, struct client *c,
+                           const uint8_t **body);
+enum head test_client_answer(struct server *s, struct client *c, uint32_t max);
+
+#define group_put fake_put
+#define group_flush fake_flush
+#define group_abandon fake_abandon
+#define server_take test_take
+#define client_head test_client_head
+#define client_answer test_client_answer
+#include "daemon/server/take.c"
+#undef group_put
+#undef server_take
+
+enum {
+    NODE = 7,
+    MESSAGE_MAX = 1 << 20,
+    SUBMIT_RING = 1 << 21,
+    EVENT_RING = 1 << 21,
+    OVERFLOW_SIZE = 1 << 21
+};
+
+struct queued {
+    struct queued *next;
+    size_t size;
+    bool safe;
+    uint8_t data[];
+};
+
+static struct {
+    struct server *server;
+    char dir[64];
+    pthread_t thread;
+    _Atomic bool stop, hold;         /* hold: no visits, as without a ring */
+    _Atomic uint32_t configurations; /* to be delivered */
+    _Atomic size_t visit_bytes;
+    _Atomic uint64_t visits, safes, abandoned;
+    pthread_mutex_t stats_lock;
+    struct server_stats stats;
+    uint64_t ring_seq;
+    bool have_configuration;
+    /* of the visit */
+    size_t left, partial_done;
+    const uint8_t *partial_at;
+    bool partial_safe;
+    struct queued *first, **last;
+} d;
+
+static size_t parts_size(const struct group_message *m)
+{
+    size_t n = 0;
+    for (uint32_t i = 0; i < m->part_count; i++)
+        n += m->parts[i].n;
+    return n;
+}
+
+static enum group_put_result fake_put(struct group *g, struct totem *t,
+                                      const struct group_message *m)
+{
+    size_t size = parts_size(m), rest = size - d.partial_done;
+    (void)g;
+    (void)t;
+    if (d.partial_at != NULL) { /* the same message as before? */
+        CHECK(d.partial_at == m->parts[0].p);
+        CHECK(d.partial_safe == m->safe);
+    }
+    if (rest > d.left) {
+        d.partial_done += d.left;
+        d.left = 0;
+        d.partial_at = m->parts[0].p;
+        d.partial_safe = m->safe;
+        return GROUP_PUT_PARTIAL;
+    }
+    d.left -= rest;
+    d.partial_done = 0;
+    d.partial_at = NULL;
+    struct queued *q = malloc(sizeof *q + size);
+    CHECK(q != NULL);
+    *q = (struct queued){.size = size, .safe = m->safe};
+    memcpy(q->data, m->parts[0].p, size);
+    *d.last = q;
+    d.last = &q->next;
+    return GROUP_PUT_DONE;
+}
+
+static void fake_flush(struct group *g, struct totem *t)
+{
+    (void)g;
+    (void)t;
+}
+
+static void fake_abandon(struct group *g)
+{
+    (void)g;
+    d.partial_at = NULL;
+    d.partial_done = 0;
+    d.abandoned++;
+}
+
+static void deliver_configuration(void)
+{
+    struct totem_configuration c = {
+        .transitional = true,
+        .member_count = 1,
+        .members = {NODE},
+        .ring_id = {.seq = d.ring_seq, .rep = NODE}};
+    struct group_event e = {.kind = GROUP_EVENT_CONFIGURATION,
+                            .configuration = &c};
+    if (d.ring_seq > 0)
+        server_deliver(d.server, &e);
+    c.transitional = false;
+    c.ring_id.seq = d.ring_seq += 4;
+    c.joined_count = 1;
+    c.joined[0] = NODE + 1;
+    c.member_count = 2;
+    c.members[1] = NODE + 1;
+    server_deliver(d.server, &e);
+}
+
+static bool visit(void)
+{
+    bool any = false;
+    d.left = d.visit_bytes;
+    test_take(d.server, NULL, NULL);
+    while (d.first != NULL) {
+        struct queued *q = d.first;
+        struct group_event e = {.kind = GROUP_EVENT_MESSAGE,
+                                .message = {.sender = NODE,
+                                            .service = GROUP_SERVICE_EVS,
+                                            .safe = q->safe,
+                                            .data = {q->data, q->size}}};
+        server_deliver(d.server, &e);
+        d.safes += q->safe;
+        d.first = q->next;
+        free(q);
+        any = true;
+    }
+    d.last = &d.first;
+    d.visits++;
+    return any || d.partial_at != NULL;
+}
+
+static void *protocol(void *unused)
+{
+    (void)unused;
+    while (!d.stop) {
+        bool busy = false;
+        server_poll(d.server);
+        for (; d.configurations > 0; d.configurations--)
+            deliver_configuration();
+        if (!d.hold)
+            busy = visit();
+        server_flush(d.server);
+        pthread_mutex_lock(&d.stats_lock);
+        d.stats = *server_stats_get(d.server);
+        pthread_mutex_unlock(&d.stats_lock);
+        if (!busy && server_arm(d.server)) {
+            struct pollfd p = {.fd = server_fd(d.server), .events = POLLIN};
+            poll(&p, 1, 20);
+        }
+    }
+    return NULL;
+}
+
+static struct server_stats stats(void)
+{
+    pthread_mutex_lock(&d.stats_lock);
+    struct server_stats s = d.stats;
+    pthread_mutex_unlock(&d.stats_lock);
+    return s;
+}
+
+static struct server_config config(void)
+{
+    return (struct server_config){.node_id = NODE,
+                                  .run_dir = d.dir,
+                                  .group_known = true,
+                                  .group = 54321,
+                                  .client_max = 40,
+                                  .submit_ring_bytes = SUBMIT_RING,
+                                  .event_ring_bytes = EVENT_RING,
+                                  .overflow_bytes = OVERFLOW_SIZE,
+                                  .message_size_max = MESSAGE_MAX,
+                                  .packet_size = 1400};
+}
+
+static void start_with(struct server_config c)
+{
+    char error[256];
+    int rc = server_open(&d.server, &c, error, sizeof error);
+    if (rc != 0)
+        fprintf(stderr, "server_open: %s\n", error);
+    CHECK(rc == 0);
+    d.stop = d.hold = false;
+    d.visit_bytes = 1 << 20;
+    d.first = NULL;
+    d.last = &d.first;
+    d.partial_at = NULL;
+    d.partial_done = 0;
+    d.ring_seq = 0;
+    d.configurations = 1;
+    CHECK(pthread_create(&d.thread, NULL, protocol, NULL) == 0);
+}
+
+static void start(void)
+{
+    start_with(config());
+}
+
+static void stop(void)
+{
+    d.stop = true;
+    pthread_join(d.thread, NULL);
+    server_close(d.server);
+    d.server = NULL;
+}
+
+/* --- tools
+ * ---------------------------------------------------------------------------
+ */
+
+static int open_fds(void)
+{
+    DIR *dir = opendir("/proc/self/fd");
+    int n = 0;
+    while (readdir(dir) != NULL)
+        n++;
+    closedir(dir);
+    return n;
+}
+
+static void pause_ms(long ms)
+{
+    struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+    nanosleep(&t, NULL);
+}
+
+/* Waits, up to ten seconds, until the condition holds. */
+#define EVENTUALLY(cond)                                                       \
+    do {                                                                       \
+        for (int i_ = 0; i_ < 2000 && !(cond); i_++)                           \
+            pause_ms(5);                                                       \
+        CU_ASSERT(cond);                                                       \
+    } while (0)
+
+static bool readable(int fd, int ms)
+{
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    return poll(&p, 1, ms) > 0;
+}
+
+/* Runs `body` in a child; its exit status. */
+static int in_child(void (*body)(void))
+{
+    int status = -1;
+    fflush(NULL);
+    pid_t pid = fork();
+    if (pid == 0) {
+        body();
+        _exit(99);
+    }
+    waitpid(pid, &status, 0);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 100;
+}
+
+/* Runs the tests in a run directory of their own. */
+static inline int fake_main(const char *suite, const struct unit_test *tests,
+                            size_t count)
+{
+    int result;
+    snprintf(d.dir, sizeof d.dir, "/tmp/openais-test-XXXXXX");
+    if (mkdtemp(d.dir) == NULL || chmod(d.dir, 0755) != 0)
+        return 2;
+    pthread_mutex_init(&d.stats_lock, NULL);
+    setenv(CHANNEL_RUN_DIR_ENV, d.dir, 1);
+    result = unit_main(suite, tests, count);
+    rmdir(d.dir);
+    return result;
+}
+
+#define FAKE_MAIN(suite, tests)                                                \
+    int main(void)                                                             \
+    {                                                                          \
+        return fake_main(suite, tests, sizeof(tests) / sizeof *(tests));       \
+    }
+
+#endif

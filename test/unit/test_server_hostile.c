@@ -1,0 +1,380 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* test_server_hostile.c - clients that break every rule, while another one is
+ * served. */
+#include "test/unit/evs_box.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/resource.h>
+
+/* --- hostile clients
+ * ---------------------------------------------------------------------------------
+ */
+
+static int raw_connect(void)
+{
+    struct sockaddr_un a;
+    channel_address(&a, d.dir);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (connect(fd, (struct sockaddr *)&a, sizeof a) != 0) {
+        close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+struct raw {
+    int socket, fds[IPC_FDS];
+    struct segment segment;
+    struct ring_producer submit;
+};
+
+static void raw_open(struct raw *r)
+{
+    struct ipc_hello hello = {IPC_MAGIC, IPC_VERSION, sizeof hello,
+                              IPC_SERVICE_EVS};
+    struct ipc_welcome w = {0};
+    size_t n;
+    r->socket = raw_connect();
+    CHECK(r->socket >= 0);
+    channel_send(r->socket, &hello, sizeof hello, NULL, 0, true);
+    CU_ASSERT_EQUAL(
+        channel_receive(r->socket, &w, sizeof w, r->fds, IPC_FDS, &n, true),
+        sizeof w);
+    CHECK(n == IPC_FDS);
+    uint32_t sizes[] = {w.submit_size, w.reply_size, w.event_size};
+    CHECK(segment_map(&r->segment, r->fds[0], sizes) == 0);
+    ring_producer_init(&r->submit, &r->segment.shared->rings[SEGMENT_SUBMIT],
+                       r->segment.data[SEGMENT_SUBMIT], w.submit_size);
+}
+
+static void raw_close(struct raw *r)
+{
+    segment_unmap(&r->segment);
+    for (int i = 0; i < IPC_FDS; i++)
+        close(r->fds[i]);
+    close(r->socket);
+}
+
+static void raw_ring(struct raw *r)
+{
+    uint64_t one = 1;
+    CU_ASSERT_EQUAL(write(r->fds[1], &one, sizeof one), sizeof one);
+}
+
+/* Is the raw client sent away? */
+static bool raw_ended(struct raw *r)
+{
+    struct pollfd p = {.fd = r->socket, .events = POLLRDHUP};
+    return poll(&p, 1, 3000) > 0 && (p.revents & POLLRDHUP) != 0;
+}
+
+static void put_record(struct raw *r, uint32_t type, const void *body,
+                       uint32_t size)
+{
+    void *at = ring_claim(&r->submit, size);
+    CHECK(at != NULL);
+    memcpy(at, body, size);
+    ring_push(&r->submit, type, size);
+    ring_publish(&r->submit);
+    raw_ring(r);
+}
+
+static void hostile_tail(struct raw *r)
+{
+    r->segment.shared->rings[SEGMENT_SUBMIT].tail = 1 << 30;
+}
+
+static void hostile_odd_tail(struct raw *r)
+{
+    r->segment.shared->rings[SEGMENT_SUBMIT].tail = 13;
+}
+
+static void hostile_record_size(struct raw *r)
+{
+    struct ring_record rec = {UINT32_MAX, IPC_SUBMIT_EVS_MCAST};
+    memcpy(r->segment.data[SEGMENT_SUBMIT], &rec, sizeof rec);
+    r->segment.shared->rings[SEGMENT_SUBMIT].tail = 64;
+}
+
+static void hostile_type(struct raw *r)
+{
+    put_record(r, 4711, "12345678", 8);
+}
+
+static void hostile_short_mcast(struct raw *r)
+{
+    put_record(r, IPC_SUBMIT_EVS_MCAST, "1234", 4);
+}
+
+static void hostile_groups_size(struct raw *r)
+{
+    struct ipc_evs_mcast m = {.guarantee = 2, .groups_size = UINT32_MAX};
+    put_record(r, IPC_SUBMIT_EVS_MCAST, &m, sizeof m);
+}
+
+static void hostile_join(struct raw *r)
+{
+    struct ipc_evs_groups g = {.count = UINT32_MAX};
+    put_record(r, IPC_SUBMIT_EVS_JOIN, &g, sizeof g);
+}
+
+static void hostile_event_head(struct raw *r)
+{
+    r->segment.shared->rings[SEGMENT_EVENT].head = 1ull << 60;
+    d.configurations = 200; /* enough to have a look at it */
+}
+
+static void hostile_bytes(struct raw *r)
+{
+    CU_ASSERT_EQUAL(send(r->socket, "hi", 2, 0), 2);
+}
+
+static void hostile_fds(struct raw *r)
+{
+    int fds[3] = {0, 1, 2};
+    channel_send(r->socket, "x", 1, fds, 3, true);
+}
+
+static void test_hostile(void)
+{
+    static void (*const attacks[])(struct raw *) = {
+        hostile_tail, hostile_odd_tail,    hostile_record_size,
+        hostile_type, hostile_short_mcast, hostile_groups_size,
+        hostile_join, hostile_bytes,       hostile_fds};
+    struct box b = {.bad = 0};
+    struct raw r;
+    uint64_t n = 0;
+    start();
+    int before = open_fds();
+    evs_handle_t h = client(&b);
+    join(h, "good");
+    for (size_t i = 0; i < sizeof attacks / sizeof *attacks; i++) {
+        raw_open(&r);
+        pause_ms(30); /* until the daemon has armed the ring */
+        attacks[i](&r);
+        raw_ring(&r);
+        CU_ASSERT(raw_ended(&r));
+        raw_close(&r);
+        CU_ASSERT_EQUAL(send_to(h, "good", "x", 1), CS_OK);
+        gather(h, &b, ++n);
+    }
+    CU_ASSERT_EQUAL(stats().corrupt, 7);
+    evs_finalize(h);
+    EVENTUALLY(stats().clients_now == 0);
+    EVENTUALLY(open_fds() == before);
+    /* An event ring whose reader lies about its position: noticed when it is
+     * full; never written beyond. */
+    struct server_stats was = stats();
+    raw_open(&r);
+    hostile_event_head(&r);
+    pause_ms(50);
+    raw_close(&r);
+    EVENTUALLY(stats().clients_now == 0);
+    CU_ASSERT(stats().corrupt >= was.corrupt);
+    stop();
+}
+
+#if !defined(__SANITIZE_THREAD__)
+#define SCRIBBLE 1
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#undef SCRIBBLE
+#endif
+#endif
+#endif
+
+#ifdef SCRIBBLE
+static struct raw scribbled;
+static _Atomic bool scribbling;
+
+static void *scribble(void *unused)
+{
+    unsigned seed = 1;
+    uint64_t one = 1;
+    struct segment *g = &scribbled.segment;
+    (void)unused;
+    while (scribbling) {
+        seed = seed * 1103515245 + 12345;
+        uint32_t *words = (uint32_t *)g->shared;
+        /* Plausible small positions at times, noise at others. */
+        uint32_t value = seed & 0x10000 ? seed : (seed >> 8 & 0xff8);
+        words[(seed >> 4) % 1024] = value;
+        uint32_t *data = (uint32_t *)g->data[(seed >> 20) % SEGMENT_RINGS];
+        data[(seed >> 6) % 1024] = seed & 0x20000 ? value : seed >> 28;
+        ssize_t n = write(scribbled.fds[1], &one, sizeof one);
+        (void)n;
+    }
+    return NULL;
+}
+#endif
+
+/* A client that writes noise over its whole segment, again and again, while
+ * another one is served. Its races are the point: not for the race detector. */
+static void test_scribble(void)
+{
+#ifndef SCRIBBLE
+    printf("\nSKIP scribbled segment: races on purpose\n");
+#else
+    struct box b = {.bad = 0};
+    pthread_t t;
+    uint64_t n = 0;
+    start();
+    evs_handle_t h = client(&b);
+    join(h, "good");
+    for (int round = 0; round < 60; round++) {
+        raw_open(&scribbled);
+        scribbling = true;
+        pthread_create(&t, NULL, scribble, NULL);
+        for (int i = 0; i < 5; i++) {
+            if (i == 2)
+                d.configurations = 1;
+            CU_ASSERT_EQUAL(send_to(h, "good", "x", 1), CS_OK);
+            gather(h, &b, ++n);
+        }
+        scribbling = false;
+        pthread_join(t, NULL);
+        raw_close(&scribbled);
+    }
+    EVENTUALLY(stats().clients_now == 1);
+    CU_ASSERT(stats().corrupt > 0);
+    evs_finalize(h);
+    stop();
+#endif
+}
+
+static void test_handshakes(void)
+{
+    struct ipc_hello hello = {IPC_MAGIC, IPC_VERSION, sizeof hello,
+                              IPC_SERVICE_EVS};
+    struct ipc_welcome w;
+    struct box b = {.bad = 0};
+    int silent[200], fd, fds[8];
+    size_t n;
+    start();
+    pause_ms(20);
+    int before = open_fds();
+    /* Silence keeps nobody out, and ends. */
+    for (int i = 0; i < 200; i++)
+        silent[i] = raw_connect();
+    evs_handle_t h = client(&b);
+    join(h, "a");
+    EVENTUALLY(stats().refused == 200);
+    for (int i = 0; i < 200; i++)
+        close(silent[i]);
+    /* Wrong hellos are answered with the reason. */
+    static const struct {
+        struct ipc_hello hello;
+        uint32_t result;
+    } wrong[] = {
+        {{IPC_MAGIC, IPC_VERSION + 1, 16, 1}, IPC_ERR_VERSION},
+        {{IPC_MAGIC, IPC_VERSION, 16, 99}, IPC_ERR_NOT_SUPPORTED},
+        {{1, IPC_VERSION, 16, 1}, IPC_ERR_INVALID_PARAM},
+        {{IPC_MAGIC, IPC_VERSION, 0, 1}, IPC_ERR_INVALID_PARAM},
+        {{IPC_MAGIC, IPC_VERSION, 15, 1}, IPC_ERR_INVALID_PARAM},
+        {{IPC_MAGIC, IPC_VERSION, UINT32_MAX, 1}, IPC_ERR_INVALID_PARAM}};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        fd = raw_connect();
+        channel_send(fd, &wrong[i].hello, sizeof hello, NULL, 0, true);
+        w.result = 0;
+        CU_ASSERT_EQUAL(channel_receive(fd, &w, sizeof w, fds, 8, &n, true),
+                        sizeof w);
+        CU_ASSERT_EQUAL(w.result, wrong[i].result);
+        CU_ASSERT_EQUAL(n, 0);
+        close(fd);
+    }
+    /* In two pieces, the second with descriptors: they are closed. */
+    fd = raw_connect();
+    channel_send(fd, &hello, 5, NULL, 0, true);
+    pause_ms(20);
+    channel_send(fd, (char *)&hello + 5, sizeof hello - 5, (int[]){0, 1, 2}, 3,
+                 true);
+    CU_ASSERT_EQUAL(channel_receive(fd, &w, sizeof w, fds, 8, &n, true),
+                    sizeof w);
+    CU_ASSERT_EQUAL(w.result, IPC_OK);
+    while (n > 0)
+        close(fds[--n]);
+    close(fd);
+    evs_finalize(h);
+    EVENTUALLY(open_fds() == before);
+    stop();
+}
+
+/* Children die at every step of the handshake. */
+static int die_at;
+
+static void child_dies(void)
+{
+    struct ipc_hello hello = {IPC_MAGIC, IPC_VERSION, sizeof hello,
+                              IPC_SERVICE_EVS};
+    struct ipc_welcome w;
+    int fds[8], fd = raw_connect();
+    size_t n;
+    if (die_at == 1)
+        channel_send(fd, &hello, 7, NULL, 0, true);
+    if (die_at >= 2)
+        channel_send(fd, &hello, sizeof hello, NULL, 0, true);
+    if (die_at >= 3)
+        channel_receive(fd, &w, sizeof w, fds, 8, &n, true);
+    if (die_at >= 4) {
+        evs_handle_t h;
+        if (evs_initialize(&h, NULL) == CS_OK)
+            join(h, "x");
+    }
+    kill(getpid(), SIGKILL);
+}
+
+static void test_death_at_every_step(void)
+{
+    struct box b = {.bad = 0};
+    start();
+    pause_ms(20);
+    int before = open_fds();
+    for (int round = 0; round < 5; round++)
+        for (die_at = 0; die_at <= 4; die_at++)
+            CU_ASSERT_EQUAL(in_child(child_dies), 100);
+    EVENTUALLY(stats().clients_now == 0 && open_fds() == before);
+    evs_handle_t h = client(&b);
+    evs_finalize(h);
+    EVENTUALLY(open_fds() == before);
+    stop();
+}
+
+/* Out of descriptors: refused, not stuck, and it passes. */
+static void test_no_descriptors(void)
+{
+    int held[4096], count = 0;
+    evs_handle_t h;
+    start();
+    pause_ms(20);
+    int first = raw_connect();
+    struct rlimit was, low;
+    getrlimit(RLIMIT_NOFILE, &was);
+    low = was;
+    low.rlim_cur = 256;
+    setrlimit(RLIMIT_NOFILE, &low);
+    while (count < 4096 && (held[count] = open("/dev/null", O_RDONLY)) >= 0)
+        count++;
+    CU_ASSERT(count < 256);
+    close(held[--count]);
+    int fd = raw_connect(); /* takes the last one */
+    CU_ASSERT(fd >= 0);
+    CU_ASSERT(readable(fd, 3000)); /* refused, with the spare one */
+    close(fd);
+    while (count > 0)
+        close(held[--count]);
+    setrlimit(RLIMIT_NOFILE, &was);
+    close(first);
+    h = 0;
+    EVENTUALLY(h != 0 || evs_initialize(&h, NULL) == CS_OK);
+    evs_finalize(h);
+    stop();
+}
+
+static const struct unit_test tests[] = {
+    {"hostile records", test_hostile},
+    {"scribbled segment", test_scribble},
+    {"handshakes", test_handshakes},
+    {"death at every step", test_death_at_every_step},
+    {"no descriptors", test_no_descriptors}};
+FAKE_MAIN("hostile clients", tests)
