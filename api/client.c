@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -207,7 +206,11 @@ void conn_close(struct conn *c)
 
 void conn_shutdown(struct conn *c)
 {
+    /* Under the lock: what was said to be accepted is in the ring before the
+     * daemon sees the end. */
+    pthread_mutex_lock(&c->submit_lock);
     set_flag(&c->closing);
+    pthread_mutex_unlock(&c->submit_lock);
     shutdown(c->socket, SHUT_RDWR); /* wakes who polls it */
 }
 
@@ -326,19 +329,19 @@ cs_error_t conn_commit(struct conn *c, uint32_t type, uint32_t size)
 /* Sleeps until the daemon rings reply_fd. False: it will not any more. */
 static bool wait_reply_fd(struct conn *c)
 {
-    /* An eventfd and poll(), not a futex: it costs the same here, and it sees
-     * the daemon's end too. */
+    /* poll(), not a futex: it costs the same here, and it sees the daemon's end
+     * too (and our own, by conn_shutdown()). */
     struct pollfd p[2] = {{.fd = c->reply_fd, .events = POLLIN},
                           {.fd = c->socket, .events = POLLRDHUP}};
-    uint64_t count;
+    uint8_t bytes[64];
 
     if (poll(p, 2, -1) < 0)
         return errno == EINTR;
-    if ((p[0].revents & POLLIN) != 0) {
-        ssize_t n = read(c->reply_fd, &count, sizeof count);
-        (void)n;
+    if ((p[0].revents & POLLIN) != 0 &&
+        recv(c->reply_fd, bytes, sizeof bytes, MSG_DONTWAIT) > 0)
         return true;
-    }
+    if (p[1].revents == 0 && (p[0].revents & POLLHUP) == 0)
+        return true;
     set_flag(&c->dead);
     return false;
 }

@@ -25,7 +25,7 @@
 struct conn {
     int socket;   /* readable: events, or the daemon's end */
     int doorbell; /* eventfd: wakes the daemon */
-    int reply_fd; /* eventfd: wakes who waits for a reply or for room */
+    int reply_fd; /* socket: bytes wake who waits for a reply or for room */
     struct segment segment;
     uint32_t node_id, message_size_max;
 

@@ -2,8 +2,9 @@
 /* messages.h - what a client library and the daemon say to each other.
  *
  * Over the UNIX socket: one struct ipc_hello from the client, one struct
- * ipc_welcome back, with three descriptors if it says IPC_OK (segment, doorbell
- * of the daemon, doorbell of the client's requests), then nothing but single
+ * ipc_welcome back, with three descriptors if it says IPC_OK (the segment; an
+ * eventfd that wakes the daemon; a socket on which single bytes wake the
+ * client's requests), then nothing but single
  * bytes from the daemon, each meaning "you were asleep, look at the event
  * ring". The socket stays open; its end is the end of the peer.
  *

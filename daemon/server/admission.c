@@ -146,7 +146,7 @@ static struct pending *pending_place(struct admission *a)
 
 static int send_welcome(struct admission *a, struct client *c, int segment_fd)
 {
-    const int fds[IPC_FDS] = {segment_fd, c->doorbell, c->reply_fd};
+    const int fds[IPC_FDS] = {segment_fd, c->doorbell, c->reply_peer};
     struct ipc_welcome w = {.magic = IPC_MAGIC,
                             .version = IPC_VERSION,
                             .size = sizeof w,
@@ -188,6 +188,8 @@ static void admit(struct admission *a, struct pending *p)
     p->fd = -1; /* the client's now */
     error = send_welcome(a, c, segment_fd);
     close(segment_fd);
+    close(c->reply_peer);
+    c->reply_peer = -1;
     ev.data.ptr = c;
     if (error != 0 ||
         epoll_ctl(a->epoll_fd, EPOLL_CTL_MOD, c->socket, &ev) != 0) {

@@ -102,6 +102,7 @@ struct client *client_new(const struct server_config *config, int socket,
         [SEGMENT_REPLY] = REPLY_RING_BYTES,
         [SEGMENT_EVENT] = config->event_ring_bytes};
     struct client *c = calloc(1, sizeof *c);
+    int pair[2];
 
     *error = -ENOMEM;
     if (c == NULL)
@@ -113,11 +114,15 @@ struct client *client_new(const struct server_config *config, int socket,
     c->gone = (struct handover){.client = c, .kind = HANDOVER_GONE};
     c->released = (struct handover){.client = c, .kind = HANDOVER_RELEASED};
     c->doorbell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    c->reply_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (c->doorbell < 0 || c->reply_fd < 0) {
+    c->reply_fd = c->reply_peer = -1;
+    if (c->doorbell < 0 ||
+        socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0,
+                   pair) != 0) {
         *error = -errno;
         goto err1;
     }
+    c->reply_fd = pair[0];
+    c->reply_peer = pair[1];
     *segment_fd = segment_create(sizes);
     if (*segment_fd < 0) {
         *error = *segment_fd;
@@ -150,6 +155,8 @@ void client_free(struct client *c)
         close(c->doorbell);
     if (c->reply_fd >= 0)
         close(c->reply_fd);
+    if (c->reply_peer >= 0)
+        close(c->reply_peer);
     if (c->socket >= 0)
         close(c->socket);
     free(c);
@@ -173,13 +180,18 @@ void client_deactivate(struct server *s, struct client *c)
 /* --- events
  * ------------------------------------------------------------------------ */
 
-static void wake_events(struct server *s, struct client *c)
+/* One byte, never waiting. Full: bytes that the client has not taken are there,
+ * so it is awake. Ended: the admission thread sees that too, and says so. */
+static void send_byte(int fd)
 {
     static const char byte = 1;
-    /* Full: bytes the client has not taken are there, so it is awake. Ended:
-     * the admission thread sees that too, and says so. */
-    ssize_t n = send(c->socket, &byte, 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+    ssize_t n = send(fd, &byte, 1, MSG_DONTWAIT | MSG_NOSIGNAL);
     (void)n;
+}
+
+static void wake_events(struct server *s, struct client *c)
+{
+    send_byte(c->socket);
     s->stats.wakes++;
 }
 
@@ -300,9 +312,7 @@ void client_put_configuration(struct server *s, struct client *c,
 
 void client_ring_reply(struct client *c)
 {
-    const uint64_t one = 1;
-    ssize_t n = write(c->reply_fd, &one, sizeof one);
-    (void)n; /* full: readable anyway */
+    send_byte(c->reply_fd);
 }
 
 void client_reply(struct server *s, struct client *c, uint32_t type,

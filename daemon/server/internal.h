@@ -83,11 +83,16 @@ struct client {
     enum watch_kind watch; /* first: what the admission thread's epoll names */
 
     /* Constant from `added` to `released`. */
-    uint32_t slot; /* its number, below client_max */
-    int socket;    /* wakes the client's event side; its end is the client's */
-    int doorbell;  /* eventfd: the client wakes us */
-    int reply_fd;  /* eventfd: we wake the client's requests */
-    pid_t pid;     /* for the log */
+    uint32_t slot;  /* its number, below client_max */
+    int socket;     /* wakes the client's event side; its end is the client's */
+    int doorbell;   /* eventfd: the client wakes us */
+    int reply_fd;   /* a socket pair's end: we wake the client's requests. Not
+                     * an eventfd, since that is one open file with the client's:
+                     * it could fill the counter, clear O_NONBLOCK, and hold the
+                     * protocol thread in write(). send() is told each time not
+                     * to wait. */
+    int reply_peer; /* the client's end, until it is sent */
+    pid_t pid;      /* for the log */
     uid_t uid;
     struct segment segment;
     uint8_t *overflow_data;

@@ -28,6 +28,16 @@ uint64_t server_now_ns(void)
 /* --- opening and closing
  * ----------------------------------------------------------- */
 
+/* The overflow is a ring too. */
+static uint32_t round_overflow(uint32_t bytes)
+{
+    uint32_t size = SEGMENT_RING_SIZE_MIN;
+
+    while (size < bytes)
+        size *= 2;
+    return bytes > 0 ? size : 0;
+}
+
 /* 0, or -EINVAL with what is wrong. */
 static int check_config(const struct server_config *c, char *error, size_t size)
 {
@@ -43,11 +53,9 @@ static int check_config(const struct server_config *c, char *error, size_t size)
                  "a client's rings must be powers of two of at "
                  "least %d bytes",
                  SEGMENT_RING_SIZE_MIN);
-    else if (c->overflow_bytes != 0 && !segment_ring_size_ok(c->overflow_bytes))
-        snprintf(error, size,
-                 "a client's overflow must be 0 or a power of "
-                 "two of at least %d bytes",
-                 SEGMENT_RING_SIZE_MIN);
+    else if (c->overflow_bytes > SEGMENT_RING_SIZE_MAX)
+        snprintf(error, size, "a client's overflow must be at most %d bytes",
+                 SEGMENT_RING_SIZE_MAX);
     else if (c->message_size_max + record > c->submit_ring_bytes ||
              c->message_size_max + record > c->event_ring_bytes)
         snprintf(error, size,
@@ -103,6 +111,7 @@ int server_open(struct server **out, const struct server_config *config,
         return -ENOMEM;
     }
     s->config = *config;
+    s->config.overflow_bytes = round_overflow(config->overflow_bytes);
     s->epoll_fd = s->inbox.fd = -1;
     rc = open_service(s);
     if (rc == 0)
@@ -112,7 +121,8 @@ int server_open(struct server **out, const struct server_config *config,
                  strerror(-rc));
         goto err;
     }
-    rc = admission_open(&s->admission, config, &s->inbox, error, error_size);
+    rc =
+        admission_open(&s->admission, &s->config, &s->inbox, error, error_size);
     if (rc != 0)
         goto err;
     *out = s;

@@ -26,7 +26,8 @@ struct server_config {
     gid_t group;               /* its members may connect; uid 0 always may */
     uint32_t client_max;
     uint32_t submit_ring_bytes, event_ring_bytes; /* powers of two */
-    uint32_t overflow_bytes;   /* per client, beyond the event ring */
+    uint32_t overflow_bytes;   /* per client, beyond the event ring; rounded up
+                                  to a power of two; 0: none */
     uint32_t message_size_max; /* a client's message, bytes */
     uint32_t packet_size;      /* payload of a packet: for server_backlog() */
 };
@@ -66,8 +67,11 @@ void server_deliver(struct server *s, const struct group_event *event);
 void server_flush(struct server *s);
 
 /* Before the protocol thread sleeps in a state in which a client's submission
- * must wake it: asks every active client to ring. False: something has come
- * meanwhile, do not sleep. */
+ * must wake it: asks every active client to ring, and answers requests it comes
+ * by. False: something has come meanwhile; do not sleep, look at
+ * server_backlog(), and arm again (the next call is true unless yet more has
+ * come). A client whose ring begins with a multicast that an earlier call has
+ * told of is left as it is: nothing of it can be served before a visit. */
 bool server_arm(struct server *s);
 
 struct server_stats {

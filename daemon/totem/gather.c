@@ -174,6 +174,7 @@ static void enter(struct totem *t, const char *reason, const struct set *proc)
     t->proc = *proc;
     set_clear(&t->fail);
     t->held = t->visit_open = t->wake_sent = t->wake_requested = false;
+    t->linger_end_ns = 0;
     t->loss_at = t->retransmit_at = t->hold_at = t->merge_at = UINT64_MAX;
     t->stats.gathers++;
     state_set(t, TOTEM_GATHER, reason);

@@ -16,7 +16,8 @@
 #include "daemon/totem/wire.h"
 
 enum { OLD_RINGS = 8, SENDS_BESIDES = 16, RTR_SERVED_MAX = 256,
-       RTR_PATIENCE_NS = 2000000 };
+       RTR_PATIENCE_NS = 2000000, LINGER_NS = 2000000,
+       IDLE_HOPS_MAX = 1 << 20 };
 
 /* A ring: the one that is installed, or the one that is being formed. */
 struct ring {
@@ -31,7 +32,9 @@ struct ring {
     /* Of the last token: what was passed on. */
     uint64_t token_seq, aru_sent, seq_sent;
     uint64_t token_ns, rotation_ns; /* when it came; since the time before */
+    uint64_t seq_passed; /* token.seq when it last left */
     uint32_t idle_hops, backlog_sent;
+    bool idle; /* this visit had nothing to do, or only the sole sender had */
     uint32_t last_sender; /* of the highest packet seen; 0: none */
 
     /* The aru that does not move, whose fault it is, since when. */
@@ -81,6 +84,9 @@ struct totem {
     bool held, visit_open;
     uint32_t visit_left;
     uint64_t visit_first_seq;
+    uint32_t visit_holder; /* who would have held the token before it */
+    bool visit_safe;       /* something in it must be safe */
+    uint64_t linger_end_ns; /* held with messages not passed yet; 0: none */
     bool wake_requested, wake_sent;
 
     /* The last token or commit token passed on, for retransmission. */

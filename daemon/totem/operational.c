@@ -9,7 +9,8 @@
  *   token was last here, since the rest may still be on its way;
  * - each visit's share follows what every member has waiting, with a least
  *   share for each, and is bounded by what the slowest member's window takes;
- * - when two rotations had nothing to do, whoever sent last holds the token. */
+ * - when two rotations had nothing to do, whoever sent last holds the token, and
+ *   if it alone sends a little, it keeps it for more (see may_linger()). */
 #include "daemon/totem/internal.h"
 
 #include "daemon/base/check.h"
@@ -98,6 +99,13 @@ void originate(struct totem *t, struct ring *r, const struct wire_data *data,
     t->stats.packets_sent++;
 }
 
+/* When the ring is idle the token rests where the next message is likely: at
+ * the member that sent last. All know who that was. */
+static uint32_t holder(const struct ring *r)
+{
+    return r->last_sender != 0 ? r->last_sender : r->id.rep;
+}
+
 /* --- filling a visit --------------------------------------------------------- */
 
 uint8_t *totem_claim(struct totem *t, size_t *size_max_bytes)
@@ -116,6 +124,7 @@ void totem_commit(struct totem *t, size_t size_bytes, bool safe)
           size_bytes <= t->config.packet_size_max - PAYLOAD_RESERVE);
     struct wire_data data = {.safe = safe};
     originate(t, &t->ring, &data, size_bytes);
+    t->visit_safe = t->visit_safe || safe;
     t->visit_left--;
 }
 
@@ -146,6 +155,8 @@ void visit_open(struct totem *t)
     t->held = false;
     t->hold_at = UINT64_MAX;
     t->visit_first_seq = t->token.seq + 1;
+    t->visit_safe = false;
+    t->visit_holder = holder(&t->ring);
     t->visit_left = visit_share(t, &t->ring);
     t->visit_open = true;
 }
@@ -297,6 +308,7 @@ void token_on(struct totem *t, const struct wire_token *token)
     t->stats.tokens_received++;
     t->token = *token;
     r->token_seq = token->token_seq;
+    r->idle_hops = token->idle_hops;
     if (stuck(t, r)) {
         gather_enter(t, "member failed to receive", r->stuck_id);
         return;
@@ -317,30 +329,41 @@ void token_first(struct totem *t)
 
 /* --- the end of a visit ------------------------------------------------------- */
 
-/* When the ring is idle the token rests where the next message is likely: at
- * the member that sent last. All know who that was. */
-static uint32_t holder(const struct ring *r)
+/* Nobody but this node has sent for a rotation: after a few messages the token
+ * may stay a little for the next ones, which then leave at once; the others
+ * deliver them without it. Only what was lost, and what must be safe, needs the
+ * token to move; who else wants to send calls for it. */
+static bool may_linger(const struct totem *t, const struct ring *r)
 {
-    return r->last_sender != 0 ? r->last_sender : r->id.rep;
+    uint64_t unpassed = t->token.seq - r->seq_passed;
+    return r->idle_hops >= r->members.count && !t->visit_safe &&
+           unpassed <= t->config.window_packets / 4 &&
+           (t->linger_end_ns == 0 || t->now_ns < t->linger_end_ns);
 }
 
-static bool may_hold(const struct totem *t, const struct ring *r)
+static bool may_hold(const struct totem *t, const struct ring *r, bool sent)
 {
     if (t->state != TOTEM_OPERATIONAL)
         return false;
     if (r->members.count == 1)
         return true;
-    return t->token.idle_hops >= 2 * r->members.count &&
-           holder(r) == t->config.node_id && !t->wake_requested;
+    if (holder(r) != t->config.node_id || t->wake_requested)
+        return false;
+    /* One rotation that only this node sent in, and two more with nothing at
+     * all: then every member knows that every member has everything. */
+    return sent ? may_linger(t, r) : r->idle_hops >= 3 * r->members.count;
 }
 
-static void hold(struct totem *t, const struct ring *r)
+static void hold(struct totem *t, const struct ring *r, bool sent)
 {
     t->held = true;
     t->stats.holds++;
     t->loss_at = UINT64_MAX;
-    t->hold_at = r->members.count == 1 ? UINT64_MAX
-                                       : t->now_ns + t->config.hold_ns;
+    if (r->members.count == 1)
+        return;
+    if (sent && t->linger_end_ns == 0)
+        t->linger_end_ns = t->now_ns + LINGER_NS;
+    t->hold_at = sent ? t->linger_end_ns : t->now_ns + t->config.hold_ns;
 }
 
 static void token_pass(struct totem *t)
@@ -348,6 +371,11 @@ static void token_pass(struct totem *t)
     struct ring *r = ring_active(t);
     t->held = t->wake_requested = false;
     t->hold_at = UINT64_MAX;
+    t->linger_end_ns = 0;
+    if (r->idle && r->idle_hops < IDLE_HOPS_MAX)
+        r->idle_hops++;
+    r->seq_passed = t->token.seq;
+    t->token.idle_hops = r->idle_hops;
     t->token.token_seq = ++r->token_seq;
     t->passed_size =
         wire_token_write(t->passed, t->config.node_id, &t->token);
@@ -368,38 +396,48 @@ static void visit_send(struct totem *t, const struct ring *r, bool passing)
         out_packet(t, r, seq);
 }
 
+/* Idle hops count how long the ring has had nothing to do; while a single
+ * member sends a little, they stay where that can still be told. */
+static void idle_update(struct totem *t, struct ring *r, bool sent)
+{
+    const struct wire_token *k = &t->token;
+    bool sole = !sent || t->visit_holder == t->config.node_id;
+    r->idle = sole && k->aru == k->seq && k->rtr_count == 0 &&
+              k->backlog_packets == 0 && t->state == TOTEM_OPERATIONAL;
+    if (!r->idle)
+        r->idle_hops = 0;
+    else if (sent && r->idle_hops > r->members.count)
+        r->idle_hops = r->members.count;
+}
+
 static void token_update(struct totem *t, struct ring *r, uint32_t backlog)
 {
     struct wire_token *k = &t->token;
     uint32_t others = k->backlog_packets > r->backlog_sent
                           ? k->backlog_packets - r->backlog_sent
                           : 0;
-    bool nothing_sent = k->seq < t->visit_first_seq;
     rtr_ask(t, r);
     aru_update(t, r);
     k->backlog_packets = backlog > UINT32_MAX - others ? UINT32_MAX
                                                        : others + backlog;
-    bool idle = nothing_sent && k->aru == k->seq && k->rtr_count == 0 &&
-                k->backlog_packets == 0 && t->state == TOTEM_OPERATIONAL;
-    k->idle_hops = !idle ? 0 : k->idle_hops < 1 << 20 ? k->idle_hops + 1
-                                                      : k->idle_hops;
     r->backlog_sent = backlog;
     r->aru_sent = k->aru;
     r->seq_sent = k->seq;
-    r->idle_hops = k->idle_hops;
 }
 
 void visit_finish(struct totem *t, uint32_t backlog_packets)
 {
     struct ring *r = ring_active(t);
+    bool sent = t->token.seq >= t->visit_first_seq;
     t->visit_open = false;
     token_update(t, r, backlog_packets);
+    idle_update(t, r, sent);
     if (r->members.count == 1)
         r->safe = r->store.aru;
-    bool holding = may_hold(t, r);
+    bool holding = may_hold(t, r, sent || t->linger_end_ns != 0);
     visit_send(t, r, !holding);
     if (holding)
-        hold(t, r);
+        hold(t, r, sent || t->linger_end_ns != 0);
     if (t->state == TOTEM_OPERATIONAL) {
         deliver_regular(t);
         if (r->members.count == 1)

@@ -52,7 +52,8 @@ void recovery_enter(struct totem *t)
 
     uint64_t first = t->commit.first_seq;
     store_reset(&r->store, first);
-    r->delivered = r->safe = r->aru_sent = r->seq_sent = first;
+    r->delivered = r->safe = first;
+    r->aru_sent = r->seq_sent = r->seq_passed = first;
     state_set(t, TOTEM_RECOVERY, "all members known");
     if (r->members.count == 1) {
         t->recovery.token_started = true;

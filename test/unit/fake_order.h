@@ -48,7 +48,7 @@ enum {
     MESSAGE_MAX = 1 << 20,
     SUBMIT_RING = 1 << 21,
     EVENT_RING = 1 << 21,
-    OVERFLOW_SIZE = 1 << 21
+    OVERFLOW_SIZE = 2000000 /* rounded up to 2 MiB */
 };
 
 struct queued {
@@ -66,6 +66,7 @@ static struct {
     _Atomic uint32_t configurations; /* to be delivered */
     _Atomic size_t visit_bytes;
     _Atomic uint64_t visits, safes, abandoned;
+    _Atomic uint32_t active; /* clients that are looked at */
     pthread_mutex_t stats_lock;
     struct server_stats stats;
     uint64_t ring_seq;
@@ -184,6 +185,7 @@ static void *protocol(void *unused)
         server_flush(d.server);
         pthread_mutex_lock(&d.stats_lock);
         d.stats = *server_stats_get(d.server);
+        d.active = d.server->lists[LIST_ACTIVE].count;
         pthread_mutex_unlock(&d.stats_lock);
         if (!busy && server_arm(d.server)) {
             struct pollfd p = {.fd = server_fd(d.server), .events = POLLIN};
@@ -250,7 +252,7 @@ static void stop(void)
  * ---------------------------------------------------------------------------
  */
 
-static int open_fds(void)
+static inline int open_fds(void)
 {
     DIR *dir = opendir("/proc/self/fd");
     int n = 0;
@@ -274,14 +276,14 @@ static void pause_ms(long ms)
         CU_ASSERT(cond);                                                       \
     } while (0)
 
-static bool readable(int fd, int ms)
+static inline bool readable(int fd, int ms)
 {
     struct pollfd p = {.fd = fd, .events = POLLIN};
     return poll(&p, 1, ms) > 0;
 }
 
 /* Runs `body` in a child; its exit status. */
-static int in_child(void (*body)(void))
+static inline int in_child(void (*body)(void))
 {
     int status = -1;
     fflush(NULL);

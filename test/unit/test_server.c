@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <grp.h>
 #include <signal.h>
+#include <sys/resource.h>
 
 /* --- the library's rules
  * ---------------------------------------------------------------- */
@@ -639,8 +640,74 @@ static void test_second_daemon(void)
     c.message_size_max = SUBMIT_RING;
     CU_ASSERT_EQUAL(server_open(&other, &c, error, sizeof error), -EINVAL);
     c = config();
+    c.overflow_bytes = 1u << 31;
+    CU_ASSERT_EQUAL(server_open(&other, &c, error, sizeof error), -EINVAL);
+    c = config();
     c.event_ring_bytes = 12345;
     CU_ASSERT_EQUAL(server_open(&other, &c, error, sizeof error), -EINVAL);
+}
+
+/* Resident memory of this process, KiB: daemon and clients alike. */
+static long resident_kib(void)
+{
+    char line[256];
+    long kib = 0;
+    FILE *f = fopen("/proc/self/status", "r");
+    while (f != NULL && fgets(line, sizeof line, f) != NULL)
+        if (strncmp(line, "VmRSS:", 6) == 0)
+            kib = strtol(line + 6, NULL, 10);
+    if (f != NULL)
+        fclose(f);
+    return kib;
+}
+
+static void test_thousand_idle(void)
+{
+    enum { CLIENTS = 1000 };
+    static evs_handle_t h[CLIENTS];
+    struct box b = {.bad = 0};
+    struct server_config c = config();
+    struct rlimit limit;
+    uint32_t idle = 0;
+
+    getrlimit(RLIMIT_NOFILE, &limit);
+    if (limit.rlim_max < 7 * CLIENTS) {
+        printf("\nSKIP thousand idle clients: limit of %lu descriptors\n",
+               (unsigned long)limit.rlim_max);
+        return;
+    }
+    struct rlimit more = limit;
+    if (more.rlim_cur < 7 * CLIENTS)
+        more.rlim_cur = 7 * CLIENTS;
+    setrlimit(RLIMIT_NOFILE, &more);
+    c.client_max = CLIENTS;
+    long before = resident_kib();
+    int fds = open_fds();
+    start_with(c);
+    for (int i = 0; i < CLIENTS; i++) {
+        h[i] = client(&b);
+        join(h[i], "idle");
+    }
+    EVENTUALLY(stats().clients_now == CLIENTS);
+    printf("\n%ld KiB for %d idle clients and their daemon\n",
+           resident_kib() - before, CLIENTS);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+    CU_ASSERT(resident_kib() - before < 256 * 1024);
+#endif
+    /* They cost nothing: no ring is looked at before it is rung. */
+    EVENTUALLY(d.active == 0);
+    CU_ASSERT_EQUAL(send_to(h[0], "idle", "x", 1), CS_OK);
+    EVENTUALLY(stats().delivered == CLIENTS);
+    for (int i = 0; i < CLIENTS; i++)
+        idle += evs_dispatch(h[i], CS_DISPATCH_ALL) == CS_OK;
+    CU_ASSERT_EQUAL(idle, CLIENTS);
+    CU_ASSERT_EQUAL(b.messages, CLIENTS);
+    for (int i = 0; i < CLIENTS; i++)
+        evs_finalize(h[i]);
+    EVENTUALLY(stats().clients_now == 0);
+    stop();
+    CU_ASSERT_EQUAL(open_fds(), fds);
+    setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 static const struct unit_test tests[] = {
@@ -662,5 +729,6 @@ static const struct unit_test tests[] = {
     {"credentials", test_credentials},
     {"client limit", test_client_limit},
     {"slow reader", test_slow_reader},
+    {"thousand idle clients", test_thousand_idle},
     {"second daemon", test_second_daemon}};
 FAKE_MAIN("server", tests)

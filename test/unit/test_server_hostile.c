@@ -371,10 +371,57 @@ static void test_no_descriptors(void)
     stop();
 }
 
+/* Everything that can be filled or made to block on its side of the shared
+ * descriptors: the daemon must not wait for it. */
+static void test_blocking_descriptors(void)
+{
+    struct box b = {.bad = 0};
+    struct raw r;
+    const uint64_t most = UINT64_MAX - 1;
+    uint64_t n = 0;
+    start();
+    evs_handle_t h = client(&b);
+    join(h, "good");
+    raw_open(&r);
+    for (int i = 1; i < IPC_FDS; i++) {
+        ssize_t w = write(r.fds[i], &most, sizeof most);
+        (void)w;
+        CU_ASSERT_EQUAL(fcntl(r.fds[i], F_SETFL, 0), 0);
+    }
+    CU_ASSERT_EQUAL(fcntl(r.socket, F_SETFL, 0), 0);
+    struct ring_shared *rings = r.segment.shared->rings;
+    struct ring_consumer replies;
+    const uint8_t *body;
+    ring_consumer_init(&replies, &rings[SEGMENT_REPLY],
+                       r.segment.data[SEGMENT_REPLY],
+                       r.segment.ring_size[SEGMENT_REPLY]);
+    /* A wake-up for each, of which none is taken. */
+    for (int i = 0; i < 3000; i++) {
+        atomic_store(&rings[SEGMENT_REPLY].asleep, 1);
+        atomic_store(&rings[SEGMENT_EVENT].asleep, 1);
+        if (ring_claim(&r.submit, 0) != NULL) {
+            ring_push(&r.submit, IPC_SUBMIT_EVS_MEMBERS, 0);
+            ring_publish(&r.submit);
+        }
+        while (ring_peek(&replies, &body) == RING_RECORD)
+            ring_advance(&replies);
+        ring_release(&replies);
+        if (i % 100 == 0) {
+            CU_ASSERT_EQUAL(send_to(h, "good", "x", 1), CS_OK);
+            gather(h, &b, ++n);
+        }
+    }
+    raw_close(&r);
+    EVENTUALLY(stats().clients_now == 1);
+    evs_finalize(h);
+    stop();
+}
+
 static const struct unit_test tests[] = {
     {"hostile records", test_hostile},
     {"scribbled segment", test_scribble},
     {"handshakes", test_handshakes},
+    {"blocking descriptors", test_blocking_descriptors},
     {"death at every step", test_death_at_every_step},
     {"no descriptors", test_no_descriptors}};
 FAKE_MAIN("hostile clients", tests)
