@@ -59,7 +59,7 @@ void ring_push(struct ring_producer *p, uint32_t type, uint32_t size)
     p->tail += ring_footprint(size);
 }
 
-bool ring_take_sleeper(struct ring_producer *p)
+static bool take_sleeper(struct ring_producer *p)
 {
     /* seq_cst: the producer's half of the algorithm in ring.h. The exchange
      * decides between this and the consumer's ring_disarm(). */
@@ -71,13 +71,15 @@ bool ring_take_sleeper(struct ring_producer *p)
 
 bool ring_publish(struct ring_producer *p)
 {
-    if (p->published != p->tail) {
-        p->published = p->tail;
-        /* seq_cst: before the look at `asleep`. As a release it pairs with the
-         * load in consumer_look(): the records' bytes come before it. */
-        atomic_store_explicit(&p->shared->tail, p->tail, memory_order_seq_cst);
-    }
-    return ring_take_sleeper(p);
+    /* Nothing new, nobody to wake: a consumer that announced itself since the
+     * last time has seen what there is. */
+    if (p->published == p->tail)
+        return false;
+    p->published = p->tail;
+    /* seq_cst: before the look at `asleep`. As a release it pairs with the load
+     * in consumer_look(): the records' bytes come before it. */
+    atomic_store_explicit(&p->shared->tail, p->tail, memory_order_seq_cst);
+    return take_sleeper(p);
 }
 
 bool ring_wait_room(struct ring_producer *p, uint32_t size)

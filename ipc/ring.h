@@ -107,12 +107,9 @@ void *ring_claim(struct ring_producer *p, uint32_t size);
 void ring_push(struct ring_producer *p, uint32_t type, uint32_t size);
 
 /* Lets the consumer see everything pushed. True: it had announced that it
- * sleeps, and the announcement is now taken: the caller must wake it. */
+ * sleeps, and the announcement is now taken: the caller must wake it. With
+ * nothing pushed since the last time: no effect, false. */
 bool ring_publish(struct ring_producer *p);
-
-/* Takes the announcement without publishing anything new: for a producer that
- * finds out late that its peer sleeps on records it has seen already. */
-bool ring_take_sleeper(struct ring_producer *p);
 
 /* Announces that the producer waits for room for a body of `size` bytes. True:
  * announced, and there is still none. False: there is room (or the ring is

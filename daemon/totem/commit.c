@@ -31,6 +31,7 @@ static void entry_fill(struct totem *t)
     e->aru = r->store.aru;
     e->high = r->store.high;
     e->safe = r->safe;
+    e->window_packets = t->config.window_packets;
     memcpy(e->deliver, r->deliver, sizeof e->deliver);
 }
 
@@ -91,13 +92,27 @@ static bool all_filled(const struct wire_commit *commit)
 static bool first_visit(struct totem *t, const struct wire_commit *commit)
 {
     if (commit->ring_id.seq <= t->ring_seq || !agreed(t, commit) ||
-        all_filled(commit))
+        all_filled(commit) || commit->ring_id.rep == t->config.node_id)
         return false;
     t->commit = *commit;
     forming_reset(t, &commit->ring_id);
     shift(t, "commit token");
     commit_pass(t);
     return true;
+}
+
+/* What this node entered still stands there: nothing of it has changed. */
+static bool own_entry_kept(const struct totem *t,
+                           const struct wire_commit *commit)
+{
+    uint32_t i = ring_index(&t->forming, t->config.node_id);
+    const struct wire_commit_entry *a = &t->commit.entries[i];
+    const struct wire_commit_entry *b = &commit->entries[i];
+    return a->incarnation == b->incarnation &&
+           wire_ring_id_equal(&a->old_ring_id, &b->old_ring_id) &&
+           a->aru == b->aru && a->high == b->high && a->safe == b->safe &&
+           a->window_packets == b->window_packets &&
+           memcmp(a->deliver, b->deliver, sizeof a->deliver) == 0;
 }
 
 /* Every member has told of itself: on to recovery. */
@@ -109,6 +124,8 @@ static bool second_visit(struct totem *t, const struct wire_commit *commit)
     for (uint32_t i = 0; i < commit->count; i++)
         if (commit->entries[i].node_id != t->forming.members.ids[i])
             return false;
+    if (!own_entry_kept(t, commit))
+        return false;
     t->commit = *commit;
     recovery_enter(t);
     commit_pass(t);
@@ -118,7 +135,8 @@ static bool second_visit(struct totem *t, const struct wire_commit *commit)
 static bool third_visit(struct totem *t, const struct wire_commit *commit)
 {
     if (t->forming.id.rep != t->config.node_id ||
-        commit->token_seq <= t->commit.token_seq || t->recovery.token_started)
+        commit->token_seq <= t->commit.token_seq ||
+        t->recovery.token_started || t->forming.token_seq != 0)
         return false;
     t->commit.token_seq = commit->token_seq;
     t->recovery.token_started = true;

@@ -23,6 +23,7 @@ enum { OLD_RINGS = 8, SENDS_BESIDES = 16, RTR_SERVED_MAX = 256,
 struct ring {
     struct totem_ring_id id;
     uint64_t hash;
+    uint32_t window_packets; /* the smallest of its members' */
     struct set members;
     uint64_t incarnations[TOTEM_NODES_MAX]; /* by index in members */
     struct store store;
@@ -145,7 +146,8 @@ uint32_t ring_index(const struct ring *r, uint32_t node_id);
 
 /* --- operational.c ------------------------------------------------------- */
 
-void token_on(struct totem *t, const struct wire_token *token);
+void token_on(struct totem *t, uint32_t sender,
+              const struct wire_token *token);
 void token_first(struct totem *t); /* the representative makes it */
 void visit_open(struct totem *t);
 void visit_finish(struct totem *t, uint32_t backlog_packets);

@@ -63,12 +63,32 @@ static bool data_store(struct totem *t, struct ring *r,
     return true;
 }
 
+/* A packet of this ring that its members cannot have sent: a stranger's; one of
+ * this node that it does not know; one that got its number while the token was
+ * here; a recovered one once the ring is installed, which all of them precede. */
+static bool data_impossible(const struct totem *t, const struct ring *r,
+                            const struct wire_head *head,
+                            const struct wire_data *data)
+{
+    if (!set_has(&r->members, head->sender))
+        return true;
+    if (store_look(&r->store, data->seq) == STORE_DUPLICATE)
+        return false;
+    return head->sender == t->config.node_id ||
+           (t->held && data->seq > t->token.seq) ||
+           (data->recovered && r == &t->ring);
+}
+
 void data_on(struct totem *t, const struct wire_head *head,
              const struct wire_data *data, struct bytes packet)
 {
     struct ring *r = data_ring(t, data->ring_hash);
     if (r == NULL) {
         foreign_on(t, head->sender, data->ring_hash);
+        return;
+    }
+    if (data_impossible(t, r, head, data)) {
+        t->stats.dropped[TOTEM_DROP_MALFORMED]++;
         return;
     }
     /* A packet that is newer than the token passed on: it arrived. */
@@ -132,7 +152,7 @@ void totem_commit(struct totem *t, size_t size_bytes, bool safe)
  * more waiting. Together no rotation is over two windows. */
 uint32_t visit_share(const struct totem *t, const struct ring *r)
 {
-    uint32_t window = t->config.window_packets;
+    uint32_t window = r->window_packets;
     uint32_t least = window / r->members.count;
     uint64_t mine = r->backlog_sent > 0 ? r->backlog_sent : 1;
     uint64_t all = t->token.backlog_packets;
@@ -143,8 +163,9 @@ uint32_t visit_share(const struct totem *t, const struct ring *r)
     if (share == 0)
         share = 1;
 
-    /* What no member may have to forget yet: see slots_for(). */
-    uint64_t end = r->safe + r->store.slot_count / 2;
+    /* What no member may have to forget yet: see slots_for(). At a visit the
+     * store's base is what is known to be safe. */
+    uint64_t end = r->store.base + (window > 16 ? 2 * window : 32);
     uint64_t room = end > t->token.seq ? end - t->token.seq : 0;
     return (uint32_t)(share < room ? share : room);
 }
@@ -170,6 +191,8 @@ static void rtr_serve(struct totem *t, struct ring *r)
     struct wire_token *k = &t->token;
     uint32_t kept = 0, served = 0;
     for (uint32_t i = 0; i < k->rtr_count; i++) {
+        if (k->rtr[i] > k->seq)
+            continue; /* there is no such packet */
         bool here = store_find(&r->store, k->rtr[i]) != NULL;
         if (here && served < RTR_SERVED_MAX) {
             out_packet(t, r, k->rtr[i]);
@@ -200,14 +223,18 @@ static bool rtr_asked_lately(const struct totem *t, const struct ring *r,
     uint64_t patience_ns = 2 * r->rotation_ns;
     if (patience_ns < RTR_PATIENCE_NS)
         patience_ns = RTR_PATIENCE_NS;
-    return t->now_ns - t->asked_ns[seq & (s->slot_count - 1)] < patience_ns;
+    uint64_t asked_ns = t->asked_ns[seq & (s->slot_count - 1)];
+    return asked_ns != 0 && t->now_ns - asked_ns < patience_ns;
 }
 
 static void rtr_ask(struct totem *t, const struct ring *r)
 {
     struct wire_token *k = &t->token;
     uint64_t mask = r->store.slot_count - 1;
-    for (uint64_t seq = r->store.aru + 1; seq <= r->seq_sent; seq++) {
+    uint64_t end = r->store.base + r->store.slot_count;
+    if (end > r->seq_sent)
+        end = r->seq_sent;
+    for (uint64_t seq = r->store.aru + 1; seq <= end; seq++) {
         if (k->rtr_count == WIRE_RTR_MAX)
             break;
         if (store_find(&r->store, seq) != NULL || rtr_has(k, seq) ||
@@ -293,7 +320,16 @@ static void token_visit(struct totem *t)
         visit_open(t);
 }
 
-void token_on(struct totem *t, const struct wire_token *token)
+/* A token of this ring that its members cannot have sent: of a stranger, or
+ * behind the packets that are here. Numbers are never given twice. */
+static bool token_impossible(const struct ring *r, uint32_t sender,
+                             const struct wire_token *token)
+{
+    return !set_has(&r->members, sender) || token->seq < r->store.high ||
+           token->seq < r->seq_sent;
+}
+
+void token_on(struct totem *t, uint32_t sender, const struct wire_token *token)
 {
     bool active = t->state == TOTEM_OPERATIONAL || t->state == TOTEM_RECOVERY;
     struct ring *r = ring_active(t);
@@ -303,6 +339,10 @@ void token_on(struct totem *t, const struct wire_token *token)
     }
     if (token->token_seq <= r->token_seq) {
         t->stats.dropped[TOTEM_DROP_DUPLICATE]++;
+        return;
+    }
+    if (token_impossible(r, sender, token)) {
+        t->stats.dropped[TOTEM_DROP_MALFORMED]++;
         return;
     }
     t->stats.tokens_received++;
@@ -337,7 +377,7 @@ static bool may_linger(const struct totem *t, const struct ring *r)
 {
     uint64_t unpassed = t->token.seq - r->seq_passed;
     return r->idle_hops >= r->members.count && !t->visit_safe &&
-           unpassed <= t->config.window_packets / 4 &&
+           unpassed <= r->window_packets / 4 &&
            (t->linger_end_ns == 0 || t->now_ns < t->linger_end_ns);
 }
 
@@ -486,6 +526,6 @@ void wake_on(struct totem *t, uint64_t ring_hash)
         return;
     }
     t->wake_requested = true;
-    if (t->held)
+    if (t->held && t->ring.members.count > 1)
         token_pass(t);
 }

@@ -44,10 +44,17 @@ void recovery_enter(struct totem *t)
     trans_collect(t);
     CHECK(set_has(&t->recovery.trans, t->config.node_id));
     t->recovery.next++; /* the lowest aru, plus one */
+    if (t->recovery.next <= t->ring.store.base)
+        t->recovery.next = t->ring.store.base + 1;
     memset(t->resent, 0, r->store.slot_count * sizeof *t->resent);
 
-    for (uint32_t i = 0; i < t->commit.count; i++)
-        r->incarnations[i] = t->commit.entries[i].incarnation;
+    r->window_packets = t->config.window_packets;
+    for (uint32_t i = 0; i < t->commit.count; i++) {
+        const struct wire_commit_entry *e = &t->commit.entries[i];
+        r->incarnations[i] = e->incarnation;
+        if (e->window_packets < r->window_packets)
+            r->window_packets = e->window_packets;
+    }
     memset(t->asked_ns, 0, r->store.slot_count * sizeof *t->asked_ns);
 
     uint64_t first = t->commit.first_seq;
@@ -76,13 +83,14 @@ static bool sends(const struct totem *t, uint64_t seq)
     return false;
 }
 
-/* The next old packet to be sent from here; NULL: no more. */
+/* The next old packet to be sent from here; NULL: no more. What is above the
+ * highest that is here may come yet, from others; it is not sent from here. */
 static const struct store_slot *next_to_send(struct totem *t)
 {
     struct recovery *v = &t->recovery;
     if (v->trans.count == 1)
         return NULL;
-    for (; v->next <= v->high; v->next++) {
+    for (; v->next <= t->ring.store.high; v->next++) {
         const struct store_slot *slot = store_find(&t->ring.store, v->next);
         if (slot != NULL && sends(t, v->next))
             return slot;
@@ -116,12 +124,14 @@ void recovery_packet(struct totem *t, uint32_t sender,
     struct store *old = &t->ring.store;
     if (!data->recovered || !set_has(&t->recovery.trans, sender))
         return;
-    if (data->old_seq > t->recovery.high || data->old_sender == 0 ||
+    if (data->old_seq > t->recovery.high ||
+        !set_has(&t->ring.members, data->old_sender) ||
         data->payload.n + WIRE_DATA_SIZE > old->packet_size_max) {
         t->stats.dropped[TOTEM_DROP_MALFORMED]++;
         return;
     }
-    t->resent[data->old_seq & (old->slot_count - 1)] = 1;
+    if (data->old_seq > t->recovery.max_aru)
+        t->resent[data->old_seq & (old->slot_count - 1)] = 1;
     if (store_look(old, data->old_seq) != STORE_ADDED)
         return;
     struct wire_data d = {.ring_hash = t->ring.hash,
@@ -141,7 +151,7 @@ void recovery_packet(struct totem *t, uint32_t sender,
 
 static uint32_t share(const struct totem *t)
 {
-    uint32_t each = t->config.window_packets / t->forming.members.count;
+    uint32_t each = t->forming.window_packets / t->forming.members.count;
     uint32_t room = visit_share(t, &t->forming);
     if (each == 0)
         each = 1;

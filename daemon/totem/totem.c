@@ -54,6 +54,7 @@ static void first_ring(struct totem *t)
                                    .nonce = t->config.incarnation,
                                    .rep = t->config.node_id};
     r->hash = wire_ring_hash(&r->id);
+    r->window_packets = t->config.window_packets;
     set_add(&r->members, t->config.node_id);
     r->incarnations[0] = t->config.incarnation;
     store_reset(&r->store, t->config.first_seq);
@@ -70,7 +71,8 @@ struct totem *totem_new(const struct totem_config *config)
 {
     CHECK(config->node_id != 0);
     CHECK(config->packet_size_max >= 256);
-    CHECK(config->window_packets >= 8 && config->window_packets <= 8192);
+    CHECK(config->window_packets >= WIRE_WINDOW_MIN &&
+          config->window_packets <= 8192);
     struct totem *t = calloc(1, sizeof *t);
     if (t == NULL)
         return NULL;
@@ -229,7 +231,7 @@ static bool packet_join(struct totem *t, const struct wire_head *head,
                         struct reader *r)
 {
     struct wire_join join;
-    if (!wire_join_read(r, &join))
+    if (!wire_join_read(r, head, &join))
         return false;
     join_on(t, head->sender, &join);
     return true;
@@ -250,7 +252,7 @@ static bool packet_token(struct totem *t, const struct wire_head *head,
     struct wire_token token;
     if (!wire_token_read(r, head, &token))
         return false;
-    token_on(t, &token);
+    token_on(t, head->sender, &token);
     return true;
 }
 
@@ -281,6 +283,10 @@ static bool packet_data(struct totem *t, const struct wire_head *head,
 {
     struct wire_data data;
     if (packet.n > t->config.packet_size_max || !wire_data_read(r, head, &data))
+        return false;
+    /* Room to carry it as a recovered one, or it could not be sent again. */
+    if (!data.recovered &&
+        packet.n > t->config.packet_size_max - WIRE_RECOVERED_SIZE)
         return false;
     data_on(t, head, &data, packet);
     return true;

@@ -45,7 +45,7 @@ bool wire_ring_id_read(struct reader *r, struct totem_ring_id *id)
     id->seq = read_u64(r);
     id->nonce = read_u64(r);
     id->rep = read_u32(r);
-    return !r->failed;
+    return !r->failed && id->seq <= WIRE_SEQ_MAX;
 }
 
 static void ring_id_write(struct writer *w, const struct totem_ring_id *id)
@@ -91,7 +91,8 @@ bool wire_data_read(struct reader *r, const struct wire_head *head,
         read_u32(r);
     }
     data->payload = read_bytes(r, r->left);
-    return !r->failed && data->payload.n > 0;
+    return !r->failed && data->payload.n > 0 && data->seq <= WIRE_SEQ_MAX &&
+           data->old_seq <= WIRE_SEQ_MAX;
 }
 
 size_t wire_data_head_write(uint8_t *out, uint32_t sender,
@@ -116,7 +117,8 @@ size_t wire_data_head_write(uint8_t *out, uint32_t sender,
 bool wire_token_read(struct reader *r, const struct wire_head *head,
                      struct wire_token *token)
 {
-    wire_ring_id_read(r, &token->ring_id);
+    if (!wire_ring_id_read(r, &token->ring_id))
+        return false;
     token->token_seq = read_u64(r);
     token->seq = read_u64(r);
     token->aru = read_u64(r);
@@ -129,7 +131,8 @@ bool wire_token_read(struct reader *r, const struct wire_head *head,
         return false;
     for (uint32_t i = 0; i < token->rtr_count; i++)
         token->rtr[i] = read_u64(r);
-    return reader_done(r) && token->aru <= token->seq;
+    return reader_done(r) && token->aru <= token->seq &&
+           token->seq <= WIRE_SEQ_MAX && token->token_seq <= WIRE_SEQ_MAX;
 }
 
 size_t wire_token_write(uint8_t *out, uint32_t sender,
@@ -174,12 +177,17 @@ static void set_write(struct writer *w, const struct set *s)
         write_u32(w, s->ids[i]);
 }
 
-bool wire_join_read(struct reader *r, struct wire_join *join)
+/* Nobody leaves itself out, or holds itself for failed. */
+bool wire_join_read(struct reader *r, const struct wire_head *head,
+                    struct wire_join *join)
 {
     join->incarnation = read_u64(r);
     join->ring_seq = read_u64(r);
     return set_read(r, &join->proc) && set_read(r, &join->fail) &&
-           reader_done(r) && set_subset(&join->fail, &join->proc);
+           reader_done(r) && set_subset(&join->fail, &join->proc) &&
+           set_has(&join->proc, head->sender) &&
+           !set_has(&join->fail, head->sender) &&
+           join->ring_seq <= WIRE_SEQ_MAX;
 }
 
 size_t wire_join_write(uint8_t *out, uint32_t sender,
@@ -194,23 +202,29 @@ size_t wire_join_write(uint8_t *out, uint32_t sender,
     return finish(&w);
 }
 
-static void commit_entry_read(struct reader *r, struct wire_commit_entry *e)
+static bool commit_entry_read(struct reader *r, struct wire_commit_entry *e)
 {
     e->node_id = read_u32(r);
     e->filled = read_u32(r) == FLAG_FILLED;
     e->incarnation = read_u64(r);
-    wire_ring_id_read(r, &e->old_ring_id);
+    bool id = wire_ring_id_read(r, &e->old_ring_id);
     e->aru = read_u64(r);
     e->high = read_u64(r);
     e->safe = read_u64(r);
+    e->window_packets = read_u32(r);
     struct bytes deliver = read_bytes(r, sizeof e->deliver);
     if (!r->failed)
         memcpy(e->deliver, deliver.p, deliver.n);
+    if (e->filled && e->window_packets < WIRE_WINDOW_MIN)
+        return false;
+    return !r->failed && id && e->safe <= e->aru && e->aru <= e->high &&
+           e->high <= WIRE_SEQ_MAX;
 }
 
 bool wire_commit_read(struct reader *r, struct wire_commit *commit)
 {
-    wire_ring_id_read(r, &commit->ring_id);
+    if (!wire_ring_id_read(r, &commit->ring_id))
+        return false;
     commit->token_seq = read_u64(r);
     commit->first_seq = read_u64(r);
     commit->count = read_u32(r);
@@ -219,12 +233,14 @@ bool wire_commit_read(struct reader *r, struct wire_commit *commit)
     uint32_t last = 0;
     for (uint32_t i = 0; i < commit->count; i++) {
         struct wire_commit_entry *e = &commit->entries[i];
-        commit_entry_read(r, e);
-        if (r->failed || e->node_id <= last || e->aru > e->high)
+        if (!commit_entry_read(r, e) || e->node_id <= last)
             return false;
         last = e->node_id;
     }
-    return reader_done(r) && commit->entries[0].node_id == commit->ring_id.rep;
+    return reader_done(r) &&
+           commit->entries[0].node_id == commit->ring_id.rep &&
+           commit->first_seq <= WIRE_SEQ_MAX &&
+           commit->token_seq <= WIRE_SEQ_MAX;
 }
 
 size_t wire_commit_write(uint8_t *out, uint32_t sender,
@@ -246,6 +262,7 @@ size_t wire_commit_write(uint8_t *out, uint32_t sender,
         write_u64(&w, e->aru);
         write_u64(&w, e->high);
         write_u64(&w, e->safe);
+        write_u32(&w, e->window_packets);
         write_bytes(&w, (struct bytes){e->deliver, sizeof e->deliver});
     }
     return finish(&w);
@@ -272,7 +289,7 @@ bool wire_leave_read(struct reader *r, struct wire_leave *leave)
 {
     leave->incarnation = read_u64(r);
     leave->ring_seq = read_u64(r);
-    return reader_done(r);
+    return reader_done(r) && leave->ring_seq <= WIRE_SEQ_MAX;
 }
 
 size_t wire_leave_write(uint8_t *out, uint32_t sender,

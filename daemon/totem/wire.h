@@ -27,8 +27,13 @@ enum {
     WIRE_DATA_SIZE = 24,      /* header of a data packet */
     WIRE_RECOVERED_SIZE = 16, /* what a recovered packet has besides */
     WIRE_RTR_MAX = 128,
+    WIRE_WINDOW_MIN = 8, /* packets */
     WIRE_TOKEN_SIZE_MAX = 80 + 8 * WIRE_RTR_MAX
 };
+
+/* No sequence number, of packets, hops or rings, ever comes near it; what does
+ * is refused, and so no sum of one and a window wraps. */
+#define WIRE_SEQ_MAX (UINT64_MAX / 4 * 3)
 
 /* Every packet begins with its kind, flags and sender. */
 struct wire_head {
@@ -72,6 +77,7 @@ struct wire_commit_entry {
     struct totem_ring_id old_ring_id;
     uint64_t aru, high; /* of the old ring's packets at this member */
     uint64_t safe;      /* known to be at all members of the old ring */
+    uint32_t window_packets; /* what it has room for */
     uint8_t deliver[TOTEM_NODES_MAX / 8]; /* see struct ring */
 };
 
@@ -92,7 +98,8 @@ bool wire_data_read(struct reader *r, const struct wire_head *head,
                     struct wire_data *data);
 bool wire_token_read(struct reader *r, const struct wire_head *head,
                      struct wire_token *token);
-bool wire_join_read(struct reader *r, struct wire_join *join);
+bool wire_join_read(struct reader *r, const struct wire_head *head,
+                    struct wire_join *join);
 bool wire_commit_read(struct reader *r, struct wire_commit *commit);
 bool wire_ring_id_read(struct reader *r, struct totem_ring_id *id);
 bool wire_leave_read(struct reader *r, struct wire_leave *leave);
