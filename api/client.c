@@ -281,6 +281,8 @@ static cs_error_t no_room(struct conn *c, uint32_t size)
 {
     if (c->submit.corrupt)
         set_flag(&c->dead);
+    if (ring_nudge(&c->submit))
+        ring_bell(c->doorbell);
     if (conn_is_dead(c))
         return CS_ERR_LIBRARY;
     return ring_footprint(size) > c->submit.size ? CS_ERR_TOO_BIG
@@ -326,6 +328,18 @@ cs_error_t conn_commit(struct conn *c, uint32_t type, uint32_t size)
     return look && conn_is_dead(c) ? CS_ERR_LIBRARY : CS_OK;
 }
 
+/* Before this thread waits: the daemon may be waiting for us to have no more to
+ * submit (see ring_doze()). */
+static void nudge(struct conn *c)
+{
+    if (!ring_may_nudge(&c->submit))
+        return;
+    pthread_mutex_lock(&c->submit_lock);
+    if (ring_nudge(&c->submit))
+        ring_bell(c->doorbell);
+    pthread_mutex_unlock(&c->submit_lock);
+}
+
 /* Sleeps until the daemon rings reply_fd. False: it will not any more. */
 static bool wait_reply_fd(struct conn *c)
 {
@@ -335,6 +349,7 @@ static bool wait_reply_fd(struct conn *c)
                           {.fd = c->socket, .events = POLLRDHUP}};
     uint8_t bytes[64];
 
+    nudge(c);
     if (poll(p, 2, -1) < 0)
         return errno == EINTR;
     if ((p[0].revents & POLLIN) != 0 &&
@@ -565,6 +580,7 @@ static enum step dispatch_step(struct conn *c, bool may_wait,
         break;
     }
     release_events(c, 1);
+    nudge(c);
     /* A moment of spinning costs less than to be woken. */
     if ((may_wait && spin(&c->event)) || settle(c))
         return STEP_EVENT; /* none handled, but there is one */

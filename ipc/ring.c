@@ -59,14 +59,14 @@ void ring_push(struct ring_producer *p, uint32_t type, uint32_t size)
     p->tail += ring_footprint(size);
 }
 
-static bool take_sleeper(struct ring_producer *p)
+static bool take_sleeper(struct ring_producer *p, uint32_t as)
 {
     /* seq_cst: the producer's half of the algorithm in ring.h. The exchange
      * decides between this and the consumer's ring_disarm(). */
-    return atomic_load_explicit(&p->shared->asleep, memory_order_seq_cst) !=
-               0 &&
-           atomic_exchange_explicit(&p->shared->asleep, 0,
-                                    memory_order_seq_cst) != 0;
+    return atomic_load_explicit(&p->shared->asleep, memory_order_seq_cst) ==
+               as &&
+           atomic_exchange_explicit(&p->shared->asleep, RING_AWAKE,
+                                    memory_order_seq_cst) != RING_AWAKE;
 }
 
 bool ring_publish(struct ring_producer *p)
@@ -79,7 +79,20 @@ bool ring_publish(struct ring_producer *p)
     /* seq_cst: before the look at `asleep`. As a release it pairs with the load
      * in consumer_look(): the records' bytes come before it. */
     atomic_store_explicit(&p->shared->tail, p->tail, memory_order_seq_cst);
-    return take_sleeper(p);
+    return take_sleeper(p, RING_ASLEEP);
+}
+
+bool ring_may_nudge(const struct ring_producer *p)
+{
+    /* seq_cst: after what this thread published; see ring_nudge(). */
+    return atomic_load_explicit(&p->shared->asleep, memory_order_seq_cst) ==
+           RING_DOZING;
+}
+
+bool ring_nudge(struct ring_producer *p)
+{
+    return ring_may_nudge(p) && ring_unread(p) > 0 &&
+           take_sleeper(p, RING_DOZING);
 }
 
 bool ring_wait_room(struct ring_producer *p, uint32_t size)
@@ -169,14 +182,24 @@ bool ring_release(struct ring_consumer *c)
                                     memory_order_seq_cst) != 0;
 }
 
-bool ring_arm(struct ring_consumer *c)
+static bool announce(struct ring_consumer *c, uint32_t as)
 {
     /* seq_cst: the consumer's half of the algorithm in ring.h. */
-    atomic_store_explicit(&c->shared->asleep, 1, memory_order_seq_cst);
+    atomic_store_explicit(&c->shared->asleep, as, memory_order_seq_cst);
     if (c->head != c->tail_seen || c->corrupt)
         return false;
     consumer_look(c);
     return !c->corrupt && c->head == c->tail_seen;
+}
+
+bool ring_arm(struct ring_consumer *c)
+{
+    return announce(c, RING_ASLEEP);
+}
+
+bool ring_doze(struct ring_consumer *c)
+{
+    return announce(c, RING_DOZING);
 }
 
 bool ring_disarm(struct ring_consumer *c)

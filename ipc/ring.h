@@ -26,6 +26,11 @@
  * separate fence, because ThreadSanitizer does not know fences, and because on
  * x86 the exchange of a seq_cst store is cheaper than one.
  *
+ * A consumer that was busy a moment ago may doze instead: it is then not woken
+ * for every record, but only when the producer is about to wait itself
+ * (ring_nudge()), and looks again by its own clock. The argument is the same,
+ * with ring_nudge() in place of publishing.
+ *
  * Which calls may overlap: any of the producer's with any of the consumer's;
  * not two of one side (its owner's lock sees to that). */
 #ifndef IPC_RING_H
@@ -51,6 +56,8 @@ _Static_assert(offsetof(struct ring_shared, head) == 128, "ring ABI");
 _Static_assert(offsetof(struct ring_shared, asleep) == 256, "ring ABI");
 _Static_assert(offsetof(struct ring_shared, waiting) == 384, "ring ABI");
 _Static_assert(sizeof(struct ring_shared) == 512, "ring ABI");
+
+enum { RING_AWAKE, RING_ASLEEP, RING_DOZING }; /* `asleep` */
 
 struct ring_record {
     uint32_t size; /* of the body, bytes */
@@ -116,6 +123,15 @@ bool ring_publish(struct ring_producer *p);
  * corrupt), and the announcement is withdrawn. */
 bool ring_wait_room(struct ring_producer *p, uint32_t size);
 
+/* The producer is about to wait, or has no room. True: the consumer dozes and
+ * has not seen all, and its announcement is now taken: the caller must wake
+ * it. */
+bool ring_nudge(struct ring_producer *p);
+
+/* May ring_nudge() have an effect? For any thread, without the producer's
+ * lock. */
+bool ring_may_nudge(const struct ring_producer *p);
+
 /* Bytes pushed that the consumer has not released. */
 uint64_t ring_unread(struct ring_producer *p);
 
@@ -138,6 +154,9 @@ bool ring_release(struct ring_consumer *c);
  * the ring is empty. False: there is something (or corrupt); the announcement
  * stays, ring_disarm() withdraws it. */
 bool ring_arm(struct ring_consumer *c);
+
+/* The same, but the producer need wake only before it waits itself. */
+bool ring_doze(struct ring_consumer *c);
 
 /* Withdraws the announcement. True: withdrawn (or was not there, see below).
  * False: the producer has taken it, so that a wake-up has come or is on its

@@ -23,12 +23,17 @@ enum {
     LEAVE_COUNT = 3,
 };
 
+/* How long after the last submission clients are expected to go on: two
+ * wake-ups of a sleeping processor. */
+static const uint64_t doze_ns = 100000;
+
 /* Peers answer the hello within a round trip; the first join follows it. */
 static const uint64_t hello_ns = 20000000;
 
 struct protocol {
     struct protocol_parts p;
     uint64_t now_ns, wake_ns, start_ns, downcheck_ns;
+    uint64_t busy_ns, submitted; /* when and what clients last submitted */
     uint64_t longest_gap_ns; /* between two rounds, waiting not counted */
     bool leaving, interface_up;
     struct log_limit digest_limit, version_limit;
@@ -376,18 +381,30 @@ static void timers(struct protocol *p)
 }
 
 /* When this thread may sleep until: not at all if a client has something that
- * the ring waits for. While the token goes round no client need ring. */
+ * the ring waits for. While the token goes round no client need ring; just
+ * after clients were busy, only when they are about to wait. */
 static uint64_t sleep_until(struct protocol *p)
 {
     uint64_t wake = p->start_ns != 0 ? p->start_ns : p->wake_ns;
     bool circulating = totem_state_get(p->p.totem) == TOTEM_OPERATIONAL &&
                        !totem_wants_submit(p->p.totem);
-    if (!circulating && !server_arm(p->p.server)) {
-        server_poll(p->p.server);
-        if (totem_wants_submit(p->p.totem))
+    uint64_t doze_end = p->busy_ns + doze_ns;
+    bool doze = p->now_ns < doze_end;
+    if (!circulating) {
+        if (!server_arm(p->p.server, doze))
             return 0;
+        if (doze && doze_end < wake)
+            wake = doze_end;
     }
     return wake < p->downcheck_ns ? wake : p->downcheck_ns;
+}
+
+static void busy_note(struct protocol *p)
+{
+    uint64_t submitted = server_stats_get(p->p.server)->submitted;
+    if (submitted != p->submitted)
+        p->busy_ns = p->now_ns;
+    p->submitted = submitted;
 }
 
 /* --- the loop ---------------------------------------------------------------- */
@@ -444,6 +461,7 @@ static void round_once(struct protocol *p)
     if (totem_wants_submit(p->p.totem) && server_backlog(p->p.server) > 0)
         step(p, (struct totem_in){.kind = TOTEM_IN_SUBMIT});
     server_flush(p->p.server);
+    busy_note(p);
     uint64_t spent = loop_now_ns() - now;
     if (spent > p->longest_gap_ns)
         p->longest_gap_ns = spent;

@@ -216,7 +216,7 @@ void server_poll(struct server *s)
     server_flush(s);
 }
 
-bool server_arm(struct server *s)
+bool server_arm(struct server *s, bool doze)
 {
     struct client *c, *next;
     bool quiet = true;
@@ -241,6 +241,8 @@ bool server_arm(struct server *s)
         }
         if (c->state != CLIENT_LIVE) {
             client_settle(s, c);
+        } else if (doze) {
+            quiet &= ring_doze(&c->submit);
         } else if (ring_arm(&c->submit)) {
             client_deactivate(s, c);
         } else {

@@ -21,9 +21,9 @@
 
 struct server_config {
     uint32_t node_id;
-    const char *run_dir;       /* made if missing; the socket is in it */
-    bool group_known;          /* is there a group ais? */
-    gid_t group;               /* its members may connect; uid 0 always may */
+    const char *run_dir; /* made if missing; the socket is in it */
+    bool group_known;    /* is there a group ais? */
+    gid_t group;         /* its members may connect; uid 0 always may */
     uint32_t client_max;
     uint32_t submit_ring_bytes, event_ring_bytes; /* powers of two */
     uint32_t overflow_bytes;   /* per client, beyond the event ring; rounded up
@@ -67,12 +67,14 @@ void server_deliver(struct server *s, const struct group_event *event);
 void server_flush(struct server *s);
 
 /* Before the protocol thread sleeps in a state in which a client's submission
- * must wake it: asks every active client to ring, and answers requests it comes
- * by. False: something has come meanwhile; do not sleep, look at
- * server_backlog(), and arm again (the next call is true unless yet more has
- * come). A client whose ring begins with a multicast that an earlier call has
- * told of is left as it is: nothing of it can be served before a visit. */
-bool server_arm(struct server *s);
+ * must wake it: asks every active client to ring (if `doze`, only when it is
+ * itself about to wait; the caller then looks again soon by its own clock), and
+ * answers requests it comes by. False: something has come meanwhile; do not
+ * sleep, look at server_backlog(), and arm again (the next call is true unless
+ * yet more has come). A client whose ring begins with a multicast that an
+ * earlier call has told of is left as it is: nothing of it can be served before
+ * a visit. */
+bool server_arm(struct server *s, bool doze);
 
 struct server_stats {
     uint64_t clients_now, clients_total, refused, corrupt, overflowed;

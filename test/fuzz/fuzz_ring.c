@@ -133,7 +133,8 @@ static void serve(struct client *c)
         (void)server_backlog(&server);
         fuzz_take(&server, NULL, NULL);
         server_flush(&server);
-        (void)server_arm(&server);
+        (void)server_arm(&server, false);
+        (void)server_arm(&server, true);
         client_drain_overflow(&server, c);
     }
 }

@@ -34,6 +34,31 @@ static void leave(struct world *w, struct node *n, const struct fault *f)
     node_leave(w, n);
 }
 
+/* Both ways. */
+void fault_cut_off(struct world *w, struct node *n, bool is)
+{
+    if (w->healed)
+        return;
+    world_note(w, "node %u %s", n->id, is ? "is cut off" : "is back");
+    for (uint32_t i = 0; i < w->node_count; i++) {
+        w->links[i * w->node_count + n->place].cut = is;
+        w->links[n->place * w->node_count + i].cut = is;
+    }
+}
+
+/* Its packets are gone for ever; who sent behind them lives. */
+static void hole_end(struct world *w, const struct fault *f)
+{
+    struct node *n = &w->nodes[f->node];
+    w->hole = TRACE_NONE;
+    w->installs = (uint32_t)f->value;
+    w->install_cut_ns = f->shape;
+    if (!n->up)
+        return;
+    n->restart_after_ns = 2 * f->shape;
+    node_stop(w, n, TRACE_CRASHED);
+}
+
 static void cut(struct world *w, const struct fault *f, bool is)
 {
     for (uint32_t i = 0; i < w->node_count; i++) {
@@ -95,6 +120,9 @@ void fault_begin(struct world *w, uint32_t number)
         w->recovery_breaks = (uint32_t)f->value;
         w->recovery_break = *f;
         break;
+    case FAULT_HOLE:
+        w->hole = f->node;
+        break;
     case FAULT_FREEZE:
         freeze(w, n, f);
         break;
@@ -137,6 +165,9 @@ void fault_end(struct world *w, uint32_t number)
     case FAULT_MUTE:
         cut(w, f, false);
         break;
+    case FAULT_HOLE:
+        hole_end(w, f);
+        break;
     case FAULT_CRASH:
     case FAULT_CRASH_IN_RECOVERY:
     case FAULT_BREAK_RECOVERY:
@@ -170,6 +201,23 @@ void fault_recovery(struct world *w, struct node *n)
         world_at(w, soon(w),
                  (struct sim_event){.kind = SIM_BREAK, .node = n->place});
     }
+}
+
+void fault_install(struct world *w, struct node *n)
+{
+    bool seen = n->ring_id.seq == w->installed.seq &&
+                n->ring_id.nonce == w->installed.nonce;
+    w->installed = n->ring_id;
+    if (w->installs == 0 || seen || n->member_count < 2)
+        return;
+    w->installs--;
+    if (random_chance(&w->random, 500000))
+        fault_cut_off(w, n, true);
+    else
+        world_at(w, soon(w),
+                 (struct sim_event){.kind = SIM_CUT_OFF, .node = n->place});
+    world_at(w, w->now_ns + w->install_cut_ns,
+             (struct sim_event){.kind = SIM_CUT_OFF_END, .node = n->place});
 }
 
 void fault_break(struct world *w, struct node *n)
@@ -209,7 +257,8 @@ void fault_break_end(struct world *w)
 void fault_heal(struct world *w)
 {
     network_heal(w);
-    w->recovery_crashes = w->recovery_breaks = 0;
+    w->recovery_crashes = w->recovery_breaks = w->installs = 0;
+    w->hole = TRACE_NONE;
     for (uint32_t i = 0; i < w->node_count; i++) {
         struct node *n = &w->nodes[i];
         n->sends_left = UINT32_MAX;

@@ -90,7 +90,8 @@ static void carry(struct world *w, uint32_t from, uint32_t to, struct packet *p,
                   uint32_t channel, uint64_t leaves_ns)
 {
     if (w->links[from * w->node_count + to].cut ||
-        !network_same_part(w, from, to))
+        !network_same_part(w, from, to) ||
+        (from == w->hole && channel == CHANNEL_DATA))
         return;
     uint32_t copies = random_chance(&w->random, w->duplicate_ppm) ? 2 : 1;
     for (uint32_t i = 0; i < copies; i++) {

@@ -75,6 +75,8 @@ static void state_changes(struct world *w, struct node *n,
     if (e->state.from == TOTEM_OPERATIONAL)
         lossless_check(w, n);
     if (e->state.to == TOTEM_OPERATIONAL)
+        fault_install(w, n);
+    if (e->state.to == TOTEM_OPERATIONAL)
         n->token_losses = totem_stats_get(n->totem)->token_losses;
     if (e->state.to == TOTEM_RECOVERY || e->state.to == TOTEM_COMMIT ||
         e->state.from == TOTEM_RECOVERY)

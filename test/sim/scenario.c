@@ -11,6 +11,7 @@ enum scenario_class {
     CLASS_PARTITIONS,
     CLASS_CRASHES,
     CLASS_RECOVERY,
+    CLASS_HOLES,
     CLASS_FREEZES,
     CLASS_ONE_WAY,
     CLASS_ALL,
@@ -34,6 +35,7 @@ static const struct {
                         1u << FAULT_CRASH_IN_RECOVERY |
                             1u << FAULT_BREAK_RECOVERY | 1u << FAULT_CRASH |
                             1u << FAULT_PARTITION | 1u << FAULT_LOSS},
+    [CLASS_HOLES] = {"holes", 14, 1u << FAULT_HOLE},
     [CLASS_FREEZES] = {"freezes", 8, 1u << FAULT_FREEZE | 1u << FAULT_SLOW},
     [CLASS_ONE_WAY] = {"one way", 8,
                        1u << FAULT_CUT | 1u << FAULT_DEAF | 1u << FAULT_MUTE},
@@ -55,6 +57,7 @@ const char *fault_name(enum fault_kind kind)
         [FAULT_CRASH] = "crash",
         [FAULT_CRASH_IN_RECOVERY] = "crash in recovery",
         [FAULT_BREAK_RECOVERY] = "broken recovery",
+        [FAULT_HOLE] = "hole",
         [FAULT_FREEZE] = "freeze",
         [FAULT_LEAVE] = "leave",
     };
@@ -242,6 +245,11 @@ static void make_fault(struct scenario *s, struct random *r, uint32_t kinds,
         f->other = (uint32_t)random_range(r, 0, 2);
         f->duration_ns = random_scale(r, SIM_MS / 10, 600 * SIM_MS);
         break;
+    case FAULT_HOLE:
+        f->duration_ns = random_scale(r, SIM_MS / 10, 60 * SIM_MS);
+        f->value = random_range(r, 1, 3);
+        f->shape = random_scale(r, SIM_MS, 1200 * SIM_MS);
+        break;
     case FAULT_LEAVE:
         f->duration_ns = pick_restart(r);
         break;
@@ -278,6 +286,20 @@ static void make_faults(struct scenario *s, struct random *r, uint32_t kinds)
     }
 }
 
+/* Messages of all behind a gap, many of them safe, and after the crash that
+ * makes the gap for ever at least two who agree on it. */
+static void make_holes(struct scenario *s, struct random *r,
+                       uint32_t node_count)
+{
+    if (s->node_count < 3 && node_count == 0)
+        s->node_count = 3;
+    s->load_senders = s->node_count;
+    s->load_interval_ns = random_scale(r, 100000, 5 * SIM_MS);
+    s->load_bytes = random_range(r, 200000, 2000000);
+    s->safe_percent = (uint32_t)random_range(r, 50, 100);
+    s->bound_ns += 5000 * SIM_MS;
+}
+
 void scenario_make(struct scenario *s, uint64_t seed, uint32_t node_count)
 {
     struct random random, *r = &random;
@@ -290,6 +312,8 @@ void scenario_make(struct scenario *s, uint64_t seed, uint32_t node_count)
     make_network(s, r, class);
     make_faults(s, r, classes[class].faults);
     make_load(s, r);
+    if (class == CLASS_HOLES)
+        make_holes(s, r, node_count);
 }
 
 void scenario_print(const struct scenario *s)

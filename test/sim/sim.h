@@ -53,6 +53,10 @@ enum fault_kind {
     FAULT_BREAK_RECOVERY,    /* of the next value rings that are formed, the
                                 network: other 0 cut in two, 1 lossy, 2 a node
                                 freezes; for duration */
+    FAULT_HOLE,              /* nobody hears node's data (its token they do)
+                                for duration, then it crashes; and of the next
+                                value rings that are formed, the first member
+                                to install is cut off, for `shape` ns */
     FAULT_FREEZE,            /* for duration */
     FAULT_LEAVE,             /* gracefully; restarts after duration */
     FAULT_KINDS
@@ -121,6 +125,8 @@ enum sim_event_kind {
     SIM_FAULT_END,
     SIM_BREAK, /* what recovery_break says befalls a ring being formed */
     SIM_BREAK_END,
+    SIM_CUT_OFF, /* node hears nobody, and nobody hears it */
+    SIM_CUT_OFF_END,
     SIM_CRASH,       /* node, if it is still in life `tag` */
     SIM_RESTART,     /* node, if down */
     SIM_THAW,        /* node */
@@ -226,6 +232,10 @@ struct world {
     uint64_t recovery_restart_ns;
     uint32_t recovery_breaks;
     struct fault recovery_break;
+    uint32_t hole;     /* place of the node whose data is lost, or TRACE_NONE */
+    uint32_t installs; /* so many first installers are still to be cut off */
+    uint64_t install_cut_ns;
+    struct totem_ring_id installed; /* whose first installer has been seen */
     bool healed;
     uint64_t well_since_ns;
     bool done;
@@ -290,6 +300,9 @@ void fault_begin(struct world *w, uint32_t number);
 void fault_end(struct world *w, uint32_t number);
 /* A ring is being formed, or was just installed by one of its members. */
 void fault_recovery(struct world *w, struct node *n);
+/* `n` has installed the ring it is in; before any other packet leaves it. */
+void fault_install(struct world *w, struct node *n);
+void fault_cut_off(struct world *w, struct node *n, bool is);
 void fault_break(struct world *w, struct node *n);
 void fault_break_end(struct world *w);
 void fault_heal(struct world *w);

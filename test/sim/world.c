@@ -213,6 +213,10 @@ static void world_event(struct world *w, const struct sim_event *e)
     case SIM_BREAK_END:
         fault_break_end(w);
         break;
+    case SIM_CUT_OFF:
+    case SIM_CUT_OFF_END:
+        fault_cut_off(w, n, e->kind == SIM_CUT_OFF);
+        break;
     case SIM_CRASH:
         if (n->up && n->incarnation == e->tag)
             node_stop(w, n, TRACE_CRASHED);
@@ -284,6 +288,7 @@ static struct world *world_new(const struct scenario *s,
     w->duplicate_ppm = s->duplicate_ppm;
     w->reorder_ppm = s->reorder_ppm;
     w->delay.node = w->loss.node = UINT32_MAX;
+    w->hole = TRACE_NONE;
     w->well_since_ns = SIM_NEVER;
     nodes_new(w);
     for (uint32_t i = 0; i < s->fault_count; i++)

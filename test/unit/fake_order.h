@@ -187,7 +187,7 @@ static void *protocol(void *unused)
         d.stats = *server_stats_get(d.server);
         d.active = d.server->lists[LIST_ACTIVE].count;
         pthread_mutex_unlock(&d.stats_lock);
-        if (!busy && server_arm(d.server)) {
+        if (!busy && server_arm(d.server, false)) {
             struct pollfd p = {.fd = server_fd(d.server), .events = POLLIN};
             poll(&p, 1, 20);
         }

@@ -188,6 +188,19 @@ static void test_announcements(void)
     put(1, 1);
     CU_ASSERT(ring_publish(&p));
     CU_ASSERT(!ring_disarm(&c)); /* the producer was first */
+    while (ring_peek(&c, &body) == RING_RECORD)
+        ring_advance(&c);
+    ring_release(&c);
+    CU_ASSERT(ring_doze(&c)); /* not woken by records, but before a wait */
+    CU_ASSERT(!ring_nudge(&p)); /* it has seen all */
+    put(1, 1);
+    CU_ASSERT(!ring_publish(&p));
+    CU_ASSERT(ring_may_nudge(&p));
+    CU_ASSERT(ring_nudge(&p)); /* taken */
+    CU_ASSERT(!ring_nudge(&p)); /* once */
+    CU_ASSERT(!ring_is_armed(&c));
+    CU_ASSERT(!ring_doze(&c)); /* not empty */
+    CU_ASSERT(ring_disarm(&c));
     while (put(1, 1000))
         ;
     ring_publish(&p);
