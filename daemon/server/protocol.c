@@ -274,13 +274,14 @@ static void log_statistics(const struct protocol *p)
     const uint64_t *c = seal_counts(p->p.seal);
     log_write(LOG_LEVEL_INFO, "TOTEM",
               "packets: %llu sent, %llu received, %llu sent again, %llu asked "
-              "for; tokens: %llu received, %llu sent again, %llu lost; %llu "
-              "gathers, %llu rings",
+              "for; tokens: %llu received, %llu held, %llu sent again, %llu "
+              "lost; %llu gathers, %llu rings",
               (unsigned long long)t->packets_sent,
               (unsigned long long)t->packets_received,
               (unsigned long long)t->retransmits_sent,
               (unsigned long long)t->retransmits_asked,
               (unsigned long long)t->tokens_received,
+              (unsigned long long)t->holds,
               (unsigned long long)t->token_retransmits,
               (unsigned long long)t->token_losses,
               (unsigned long long)t->gathers,

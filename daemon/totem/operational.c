@@ -511,10 +511,8 @@ void submit_on(struct totem *t)
     }
     uint32_t to = holder(&t->ring);
     t->wake_sent = true;
-    if (to == t->config.node_id) {
-        t->wake_requested = true;
-        return;
-    }
+    if (to == t->config.node_id)
+        return; /* the token is on its way here, to rest */
     size_t n = wire_wake_write(t->wake_packet, t->config.node_id, t->ring.hash);
     out_control(t, TOTEM_TO_NODE, to, (struct bytes){t->wake_packet, n});
 }

@@ -294,8 +294,11 @@ static void make_holes(struct scenario *s, struct random *r,
     if (s->node_count < 3 && node_count == 0)
         s->node_count = 3;
     s->load_senders = s->node_count;
-    s->load_interval_ns = random_scale(r, 100000, 5 * SIM_MS);
-    s->load_bytes = random_range(r, 200000, 2000000);
+    s->load_interval_ns = random_range(r, SIM_MS, 6 * SIM_MS);
+    s->load_burst = (uint32_t)random_range(r, 1, 4);
+    s->load_bytes = 6000000;
+    s->sizes = SIZES_SMALL;
+    s->saturate = false; /* there is still something to send when it happens */
     s->safe_percent = (uint32_t)random_range(r, 50, 100);
     s->bound_ns += 5000 * SIM_MS;
 }
