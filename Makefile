@@ -21,6 +21,12 @@ ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -I. -Iapi -fPIC -fvisibility=hidden \
             -fno-sanitize-recover=all) \
             $(if $(FUZZ),-fsanitize=fuzzer-no-link)
 LDLIBS_DAEMON := -lconfuse -lcrypto -lurcu-common -lpthread
+# V=1 shows the commands; QUIET=1 not even what is built.
+V     ?=
+QUIET ?=
+Q     := $(if $(V),,@)
+say    = $(if $(V)$(QUIET),,@echo '  $(1)' $(@:build/%=%))
+build  = $(MAKE) --no-print-directory -j$(shell nproc) QUIET=1
 LDFLAGS_ALL = $(LDFLAGS) $(if $(SAN),-fsanitize=$(SAN))
 
 # --- what is built ----------------------------------------------------------
@@ -40,52 +46,63 @@ all: $(PROGRAMS) ## build the daemon, the libraries and the programs
 
 $(B)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+	$(call say,CC  )
+	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
 $(B)/aisexec: $(B)/daemon/main.o $(DAEMON)
-	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LDLIBS_DAEMON)
+	$(call say,LINK)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LDLIBS_DAEMON)
 
 $(B)/keygen: $(call obj,keys/*.c)
-	$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcrypto
+	$(call say,LINK)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcrypto
 
 $(B)/libevs.a: $(EVS)
-	rm -f $@
-	$(AR) rcs $@ $^
+	$(call say,AR  )
+	$(Q)rm -f $@
+	$(Q)$(AR) rcs $@ $^
 
 $(B)/libevs.so.$(VERSION): $(EVS) api/libevs.map
-	$(CC) $(LDFLAGS_ALL) -shared -Wl,-soname,libevs.so.$(MAJOR) \
+	$(call say,LINK)
+	$(Q)$(CC) $(LDFLAGS_ALL) -shared -Wl,-soname,libevs.so.$(MAJOR) \
 	    -Wl,--version-script=api/libevs.map -o $@ $(EVS) -lpthread
 
 $(B)/libevs.so: $(B)/libevs.so.$(VERSION)
-	ln -sf libevs.so.$(VERSION) $(B)/libevs.so.$(MAJOR)
-	ln -sf libevs.so.$(MAJOR) $@
+	$(Q)ln -sf libevs.so.$(VERSION) $(B)/libevs.so.$(MAJOR)
+	$(Q)ln -sf libevs.so.$(MAJOR) $@
 
 # The programs are linked like a user's: against the shared library alone.
 $(B)/testevs $(B)/evscheck: $(B)/%: $(B)/test/%.o $(B)/libevs.so
-	$(CC) $(LDFLAGS_ALL) -o $@ $< -L$(B) -levs -lpthread \
+	$(call say,LINK)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $< -L$(B) -levs -lpthread \
 	    -Wl,-rpath,'$$ORIGIN'
 
 $(B)/evscompare: $(B)/test/evscompare.o
-	$(CC) $(LDFLAGS_ALL) -o $@ $^
+	$(call say,LINK)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^
 
 $(B)/evsbench: $(B)/perf/evsbench.o $(B)/libevs.so
-	$(CC) $(LDFLAGS_ALL) -o $@ $< -L$(B) -levs -lpthread \
+	$(call say,LINK)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $< -L$(B) -levs -lpthread \
 	    -Wl,-rpath,'$$ORIGIN'
 
 $(B)/sim: $(SIM) $(CORE) $(call obj,daemon/base/check.c)
-	$(CC) $(LDFLAGS_ALL) -o $@ $^
+	$(call say,LINK)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^
 
 # The checkers of the simulator have a unit test of their own.
 $(B)/unit/test_sim_check: $(call obj,test/sim/check.c test/sim/trace.c)
 
 $(B)/unit/%: $(B)/test/unit/%.o $(DAEMON) $(B)/libevs.a
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LDLIBS_DAEMON) -lcunit
+	$(call say,LINK)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LDLIBS_DAEMON) -lcunit
 
 # Each fuzzer reads inputs from files; with FUZZ=1 (clang) it is a libFuzzer.
 $(B)/fuzz/%: $(B)/test/fuzz/%.o $(DAEMON) $(if $(FUZZ),,$(B)/test/fuzz/run.o)
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS_ALL) $(if $(FUZZ),-fsanitize=fuzzer) -o $@ $^ \
+	$(call say,LINK)
+	$(Q)$(CC) $(LDFLAGS_ALL) $(if $(FUZZ),-fsanitize=fuzzer) -o $@ $^ \
 	    $(LDLIBS_DAEMON)
 
 .SECONDARY:
@@ -94,7 +111,8 @@ $(B)/fuzz/%: $(B)/test/fuzz/%.o $(DAEMON) $(if $(FUZZ),,$(B)/test/fuzz/run.o)
 # --- what is run ------------------------------------------------------------
 
 check: deps ## install what is missing, build, run everything that tests
-	@$(MAKE) --no-print-directory all units fuzzers
+	@echo 'Building ...'
+	@$(build) all units fuzzers
 	@B=$(B) SAN=$(SAN) test/check.sh
 
 units: $(UNITS)
@@ -111,7 +129,7 @@ sim: $(B)/sim ## simulator: SEED=n replays one, SEED_BASE=n N=m runs m
 	    $(if $(SEED_BASE),--seed-base $(SEED_BASE)))
 
 cluster: deps ## tests with real daemons in network namespaces
-	@$(MAKE) --no-print-directory all
+	@$(build) all
 	@B=$(B) SAN=$(SAN) test/check.sh cluster
 
 MINUTES ?= 1
@@ -122,14 +140,15 @@ perf: all ## benchmarks, three nodes, beside their limits
 	@B=$(B) perf/run.sh
 
 demo: deps ## three nodes agree, lose one, take it back
-	@$(MAKE) --no-print-directory all
+	@echo 'Building ...'
+	@$(build) all
 	@B=$(B) test/demo.sh
 
 deps: ## install the Debian packages that are missing, saying which
 	@test/deps.sh
 
 tidy: ## include directions, purity of the core, longest files and functions
-	@$(MAKE) --no-print-directory all
+	@$(build) all
 	@B=$(B) test/tidy.sh
 
 format: ## clang-format the tree

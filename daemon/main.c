@@ -40,6 +40,7 @@ static void usage(FILE *to)
           "  -c, --config FILE  default $OPENAIS_CONFIG, else "
           "/etc/ais/openais.conf\n"
           "  -r, --rundir DIR   default $OPENAIS_RUNDIR, else /run/openais\n"
+          "  -V, --version      print the version and exit\n"
           "  -h, --help         this text\n"
           "Signals: SIGTERM, SIGINT leave the cluster; SIGUSR1 logs "
           "statistics.\n",
@@ -53,13 +54,14 @@ static void options_parse(int argc, char **argv, struct options *o)
         {"test", no_argument, NULL, 't'},
         {"config", required_argument, NULL, 'c'},
         {"rundir", required_argument, NULL, 'r'},
+        {"version", no_argument, NULL, 'V'},
         {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0}};
     const char *env = getenv("OPENAIS_RUNDIR");
     o->config_path = config_default_path();
     o->run_dir = env != NULL && *env != '\0' ? env : "/run/openais";
     int c;
-    while ((c = getopt_long(argc, argv, "ftc:r:h", longs, NULL)) != -1) {
+    while ((c = getopt_long(argc, argv, "ftc:r:Vh", longs, NULL)) != -1) {
         switch (c) {
         case 'f':
             o->foreground = true;
@@ -73,6 +75,9 @@ static void options_parse(int argc, char **argv, struct options *o)
         case 'r':
             o->run_dir = optarg;
             break;
+        case 'V':
+            puts("aisexec " OPENAIS_VERSION);
+            exit(0);
         case 'h':
             usage(stdout);
             exit(0);
