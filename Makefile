@@ -26,7 +26,7 @@ V     ?=
 QUIET ?=
 Q     := $(if $(V),,@)
 say    = $(if $(V)$(QUIET),,@echo '  $(1)' $(@:build/%=%))
-build  = $(MAKE) --no-print-directory -j$(shell nproc) QUIET=1
+build  = $(MAKE) --no-print-directory -s -j$(shell nproc) QUIET=1
 LDFLAGS_ALL = $(LDFLAGS) $(if $(SAN),-fsanitize=$(SAN))
 
 # --- what is built ----------------------------------------------------------

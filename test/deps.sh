@@ -3,7 +3,7 @@
 # Installs what the build and the tests need from Debian, saying it first.
 set -eu
 
-packages="gcc make pkg-config liburcu-dev libssl-dev libconfuse-dev
+packages="gcc libc6-dev binutils make pkg-config liburcu-dev libssl-dev libconfuse-dev
     libcunit1-dev iproute2 util-linux procps"
 missing=
 for p in $packages; do
