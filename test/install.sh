@@ -31,6 +31,7 @@ fill() {
 }
 
 put 755 "$PREFIX/sbin" "$B/aisexec" "$B/keygen"
+put 755 "$PREFIX/bin" "$B/testevs" "$B/evsbench"
 
 put 755 "$LIBDIR" "$B/libevs.so.$VERSION"
 ln -sf "libevs.so.$VERSION" "$DESTDIR$LIBDIR/libevs.so.$MAJOR"
