@@ -250,6 +250,9 @@ static int finish_totem(struct loader *l)
         return fail(l, -EINVAL, line_of(l, "totem", "nodes"),
                     "nodes has %u addresses, but node_max allows %u",
                     t->node_count, t->node_max);
+    t->bindnetaddr_line = line_of(l, "totem", "bindnetaddr");
+    t->mcastport_line = line_of(l, "totem", "mcastport");
+    t->nodes_line = line_of(l, "totem", "nodes");
     if (set_default(l, &t->keyfile, "/etc/ais/authkey") != 0)
         return l->result;
     return set_default(l, &t->statedir, "/var/lib/openais");

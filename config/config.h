@@ -45,6 +45,9 @@ struct config_totem {
     uint32_t node_max;
     char *statedir;
     uint32_t receive_buffer_bytes, send_buffer_bytes;
+    /* Where these keys were set (0: not set), for what only this host's
+     * interfaces can show to be wrong. */
+    unsigned bindnetaddr_line, mcastport_line, nodes_line;
 };
 
 struct config_logging {

@@ -16,7 +16,9 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 struct options {
@@ -34,7 +36,7 @@ struct daemon {
 
 static void usage(FILE *to)
 {
-    fputs("usage: aisexec [-f] [-t] [-c FILE] [-r DIR]\n"
+    fputs("usage: aisexec [-f] [-t] [-c FILE] [-r DIR] [-V] [-h]\n"
           "  -f, --foreground   stay in the foreground\n"
           "  -t, --test         check the config file and exit\n"
           "  -c, --config FILE  default $OPENAIS_CONFIG, else "
@@ -92,7 +94,23 @@ static void options_parse(int argc, char **argv, struct options *o)
     }
 }
 
-/* --- going to the background ------------------------------------------------- */
+/* --- going to the background ---------------------------------------------- */
+
+/* What the caller left open is not this process's to keep, and its umask not to
+ * decide who can reach the socket. Without standard streams, the first files
+ * opened would be taken for them. */
+static void inherited_drop(bool foreground)
+{
+    int fd;
+    umask(022);
+    do
+        fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0)
+        close(fd);
+    if (!foreground)
+        close_range(STDERR_FILENO + 1, ~0u, 0);
+}
 
 /* The parent waits for the child's word that the start succeeded, so that
  * `aisexec && next` means what it says. Gives the descriptor for that word. */
@@ -115,14 +133,19 @@ static int background(void)
     return fds[1];
 }
 
-static void started(int fd)
+/* A relative run directory keeps the place where it is. */
+static void started(const struct daemon *d, int fd)
 {
     if (fd < 0)
         return;
+    if (d->options.run_dir[0] == '/' && chdir("/") != 0)
+        log_write(LOG_LEVEL_DEBUG, "MAIN", "chdir: %s", strerror(errno));
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
     if (null >= 0) {
         dup2(null, STDIN_FILENO);
         dup2(null, STDOUT_FILENO);
+        if (!d->config.logging.to_stderr)
+            dup2(null, STDERR_FILENO);
         close(null);
     }
     if (write(fd, "+", 1) != 1)
@@ -130,7 +153,7 @@ static void started(int fd)
     close(fd);
 }
 
-/* --- privileges --------------------------------------------------------------- */
+/* --- privileges ----------------------------------------------------------- */
 
 static void schedule(const struct config_runtime *c)
 {
@@ -139,8 +162,7 @@ static void schedule(const struct config_runtime *c)
         return;
     int highest = sched_get_priority_max(policy);
     struct sched_param param = {
-        .sched_priority =
-            c->priority != 0 ? (int)c->priority : highest};
+        .sched_priority = c->priority != 0 ? (int)c->priority : highest};
     if (sched_setscheduler(0, policy | SCHED_RESET_ON_FORK, &param) != 0)
         log_write(LOG_LEVEL_WARNING, "MAIN",
                   "not able to get real-time priority %d: %s; latency may "
@@ -149,28 +171,61 @@ static void schedule(const struct config_runtime *c)
                   param.sched_priority, strerror(errno));
 }
 
+/* With all future pages locked, what is mapped counts against the limit even if
+ * it is never touched: a limit that is enough now would refuse clients later.
+ * A mapping as large as the limit fails if the limit binds this process. */
+static bool lock_limit_binds(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_MEMLOCK, &limit) != 0 ||
+        limit.rlim_cur == RLIM_INFINITY)
+        return false;
+    void *at = mmap(NULL, limit.rlim_cur + 1, PROT_NONE,
+                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (at == MAP_FAILED)
+        return true;
+    munmap(at, limit.rlim_cur + 1);
+    return false;
+}
+
 /* Pages are locked as they are touched: what is never used stays unallocated,
  * so that memory is bounded by use and not by limits. */
 static void lock_pages(const struct config_runtime *c)
 {
     if (!c->lock_memory)
         return;
-    if (mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) == 0)
-        return;
+    if (mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) == 0) {
+        if (!lock_limit_binds())
+            return;
+        errno = ENOMEM;
+    }
     log_write(LOG_LEVEL_WARNING, "MAIN",
               "not able to lock pages: %s; harmless unless the host swaps "
-              "(run as root, or raise RLIMIT_MEMLOCK, or set "
+              "(run as root, or with RLIMIT_MEMLOCK unlimited, or set "
               "runtime { lock_memory = off })",
               strerror(errno));
     munlockall();
 }
 
-/* --- the parts ---------------------------------------------------------------- */
+/* --- the parts ------------------------------------------------------------ */
 
-static int fail(struct daemon *d, int rc)
+/* Who starts the daemon sees why it does not start, wherever the log goes. */
+static int fail(const struct daemon *d, int rc)
 {
     log_write(LOG_LEVEL_ERROR, "MAIN", "%s", d->error);
-    return rc != 0 ? rc : -EINVAL;
+    if (!d->config.logging.to_stderr)
+        fprintf(stderr, "aisexec: %s\n", d->error);
+    return rc;
+}
+
+/* The same for what a line of the config file names: which one. */
+static int fail_at(struct daemon *d, unsigned line, int rc)
+{
+    char text[sizeof d->error];
+    memcpy(text, d->error, sizeof text);
+    snprintf(d->error, sizeof d->error, "%s:%u: %.800s", d->options.config_path,
+             line, text);
+    return fail(d, rc);
 }
 
 static int log_make(struct daemon *d)
@@ -193,20 +248,23 @@ static int log_make(struct daemon *d)
 static int net_make(struct daemon *d)
 {
     struct config_totem *t = &d->config.totem;
-    struct net_config c = {
-        .multicast = t->transport == CONFIG_MULTICAST,
-        .bind_net = t->bindnetaddr,
-        .mcast_addr = t->mcastaddr,
-        .port = t->mcastport,
-        .mtu = t->netmtu,
-        .node_count = t->node_count,
-        .nodes = t->nodes,
-        .node_id = t->nodeid,
-        .receive_buffer_bytes = t->receive_buffer_bytes,
-        .send_buffer_bytes = t->send_buffer_bytes};
+    struct net_config c = {.multicast = t->transport == CONFIG_MULTICAST,
+                           .bind_net = t->bindnetaddr,
+                           .mcast_addr = t->mcastaddr,
+                           .port = t->mcastport,
+                           .mtu = t->netmtu,
+                           .node_count = t->node_count,
+                           .nodes = t->nodes,
+                           .node_id = t->nodeid,
+                           .receive_buffer_bytes = t->receive_buffer_bytes,
+                           .send_buffer_bytes = t->send_buffer_bytes};
     int rc = net_open(&d->parts.net, &c, d->error, sizeof d->error);
+    if (rc == -EADDRINUSE)
+        return fail_at(d, t->mcastport_line, rc);
+    if (rc == -EDESTADDRREQ)
+        return fail_at(d, t->nodes_line, rc);
     if (rc != 0)
-        return fail(d, rc);
+        return fail_at(d, t->bindnetaddr_line, rc);
     if (t->nodeid == 0)
         t->nodeid = net_local_address(d->parts.net).s_addr;
     return 0;
@@ -215,13 +273,12 @@ static int net_make(struct daemon *d)
 static int seal_make(struct daemon *d)
 {
     uint8_t key[CONFIG_KEY_SIZE];
-    struct seal_config c = {
-        .node_id = d->config.totem.nodeid,
-        .node_max = d->config.totem.node_max,
-        .cipher = d->config.totem.cipher == CONFIG_AES256GCM
-                      ? SEAL_AES_256_GCM
-                      : SEAL_CHACHA20_POLY1305,
-        .key = key};
+    struct seal_config c = {.node_id = d->config.totem.nodeid,
+                            .node_max = d->config.totem.node_max,
+                            .cipher = d->config.totem.cipher == CONFIG_AES256GCM
+                                          ? SEAL_AES_256_GCM
+                                          : SEAL_CHACHA20_POLY1305,
+                            .key = key};
     int rc = config_key_load(d->config.totem.keyfile, key, d->error,
                              sizeof d->error);
     if (rc != 0)
@@ -233,8 +290,9 @@ static int seal_make(struct daemon *d)
     explicit_bzero(&c, sizeof c);
     if (d->parts.seal != NULL)
         return 0;
-    snprintf(d->error, sizeof d->error,
-             "cannot set up encryption: no memory, or OpenSSL lacks the cipher");
+    snprintf(
+        d->error, sizeof d->error,
+        "cannot set up encryption: no memory, or OpenSSL lacks the cipher");
     return fail(d, -ENOMEM);
 }
 
@@ -286,11 +344,11 @@ static int totem_make(struct daemon *d)
                              .consensus_ns = o->consensus_ns,
                              .merge_ns = o->merge_ns,
                              .fail_recv_const = o->fail_recv_const};
-    struct group_config g = {
-        .node_id = c.node_id,
-        .node_max = d->config.totem.node_max,
-        .message_size_max =
-            d->config.ipc.message_size_max + GROUP_SERVICE_HEADER_MAX};
+    struct group_config g = {.node_id = c.node_id,
+                             .node_max = d->config.totem.node_max,
+                             .message_size_max =
+                                 d->config.ipc.message_size_max +
+                                 GROUP_SERVICE_HEADER_MAX};
     if (getrandom(&c.incarnation, sizeof c.incarnation, 0) !=
         sizeof c.incarnation)
         return -errno;
@@ -303,17 +361,17 @@ static int server_make(struct daemon *d)
 {
     const struct config_ipc *i = &d->config.ipc;
     const struct group *ais = getgrnam(i->group);
-    struct server_config c = {
-        .node_id = d->config.totem.nodeid,
-        .run_dir = d->options.run_dir,
-        .group_known = ais != NULL,
-        .group = ais != NULL ? ais->gr_gid : 0,
-        .client_max = i->client_max,
-        .submit_ring_bytes = i->submit_ring_bytes,
-        .event_ring_bytes = i->event_ring_bytes,
-        .overflow_bytes = i->overflow_bytes,
-        .message_size_max = i->message_size_max,
-        .packet_size = net_payload_size(d->parts.net) - SEAL_OVERHEAD};
+    struct server_config c = {.node_id = d->config.totem.nodeid,
+                              .run_dir = d->options.run_dir,
+                              .group_known = ais != NULL,
+                              .group = ais != NULL ? ais->gr_gid : 0,
+                              .client_max = i->client_max,
+                              .submit_ring_bytes = i->submit_ring_bytes,
+                              .event_ring_bytes = i->event_ring_bytes,
+                              .overflow_bytes = i->overflow_bytes,
+                              .message_size_max = i->message_size_max,
+                              .packet_size = net_payload_size(d->parts.net) -
+                                             SEAL_OVERHEAD};
     if (ais == NULL)
         log_write(LOG_LEVEL_WARNING, "MAIN",
                   "there is no group %s: only root can connect (addgroup "
@@ -338,39 +396,41 @@ static int signals_make(struct daemon *d)
     return d->parts.signal_fd < 0 ? -errno : 0;
 }
 
+static int loop_make(struct daemon *d)
+{
+    return loop_open(&d->parts.loop);
+}
+
 static int make_all(struct daemon *d)
 {
-    
     static int (*const makers[])(struct daemon *) = {
-        signals_make, log_make,   net_make,   seal_make,
-        ringstate_make, totem_make, server_make};
+        signals_make,   log_make,   net_make,    seal_make,
+        ringstate_make, totem_make, server_make, loop_make};
+    d->parts.config = &d->config;
     for (size_t i = 0; i < sizeof makers / sizeof *makers; i++) {
         d->error[0] = '\0';
         int rc = makers[i](d);
-        if (rc != 0) {
-            if (d->error[0] == '\0')
-                log_write(LOG_LEVEL_ERROR, "MAIN", "start failed: %s",
-                          strerror(-rc));
-            return rc;
+        if (rc == 0)
+            continue;
+        if (d->error[0] == '\0') {
+            snprintf(d->error, sizeof d->error, "start failed: %s",
+                     strerror(-rc));
+            fail(d, rc);
         }
+        return rc;
     }
-    d->parts.config = &d->config;
-    return loop_open(&d->parts.loop);
+    return 0;
 }
 
 static void unmake_all(struct daemon *d)
 {
-    if (d->parts.server != NULL)
-        server_close(d->parts.server);
-    if (d->parts.net != NULL)
-        net_close(d->parts.net);
-    if (d->parts.seal != NULL)
-        seal_free(d->parts.seal);
+    server_close(d->parts.server);
+    net_close(d->parts.net);
+    seal_free(d->parts.seal);
     totem_free(d->parts.totem);
     group_free(d->parts.group);
     ringstate_close(d->parts.ringstate);
-    if (d->parts.loop != NULL)
-        loop_close(d->parts.loop);
+    loop_close(d->parts.loop);
     if (d->parts.signal_fd >= 0)
         close(d->parts.signal_fd);
     log_stop();
@@ -383,12 +443,15 @@ static int run(struct daemon *d, int start_fd)
     if (rc == 0) {
         lock_pages(&d->config.runtime);
         schedule(&d->config.runtime);
-        started(start_fd);
+        started(d, start_fd);
         log_write(LOG_LEVEL_NOTICE, "MAIN",
                   "aisexec started: node %u on %s, config %s",
                   d->config.totem.nodeid, net_interface(d->parts.net),
                   d->options.config_path);
         rc = protocol_run(&d->parts);
+        if (rc != 0)
+            log_write(LOG_LEVEL_ERROR, "MAIN", "the loop cannot be set up: %s",
+                      strerror(-rc));
     }
     unmake_all(d);
     return rc == 0 ? 0 : 1;
@@ -408,6 +471,7 @@ int main(int argc, char **argv)
         config_free(&d.config);
         return 0;
     }
+    inherited_drop(d.options.foreground);
     int start_fd = -1;
     if (!d.options.foreground && (start_fd = background()) < 0) {
         perror("aisexec: fork");

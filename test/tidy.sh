@@ -17,7 +17,7 @@ trap 'rm -rf "$tmp"' EXIT
 
 # folder: what it may include beside itself. Whoever is not listed: all.
 # daemon/server/protocol.* drives the protocol thread: there the core, the
-# network, the seal and the loop meet.
+# network, the seal and the loop meet; report.* tells the log of them all.
 rules='
 daemon/server/protocol:any
 daemon/base:
@@ -102,7 +102,8 @@ survey() {
 # The folder of a path as the rules name it.
 folder() {
     case $1 in
-    daemon/server/protocol.*) echo "${2:-daemon/server/protocol}" ;;
+    daemon/server/protocol.* | daemon/server/report.*)
+        echo "${2:-daemon/server/protocol}" ;;
     daemon/*/*) local rest=${1#daemon/}; echo "daemon/${rest%%/*}" ;;
     */*) echo "${1%%/*}" ;;
     *) echo . ;;

@@ -243,6 +243,21 @@ static void message(struct group *g, struct group_event *event, uint8_t flags,
     g->stats.messages_delivered++;
 }
 
+/* A message in one item; it ends whatever its sender had left unfinished. */
+static bool take_whole(struct group *g, struct bytes data)
+{
+    struct assembly *a = assembly_of(g, g->sender);
+    if (data.n > g->config.message_size_max) {
+        g->stats.dropped_malformed++;
+        return false;
+    }
+    if (a != NULL && a->open) {
+        g->stats.dropped_partial++;
+        a->open = false;
+    }
+    return true;
+}
+
 /* A piece: true when it completes a message. Pieces without their beginning
  * (it was in an earlier configuration) or over the maximum are dropped. */
 static bool assemble(struct group *g, uint8_t flags, struct bytes piece,
@@ -290,7 +305,7 @@ bool group_next(struct group *g, struct group_event *event)
             return false;
         }
         bool whole = (flags & ITEM_FIRST) != 0 && (flags & ITEM_LAST) != 0;
-        if (whole || assemble(g, flags, data, &data)) {
+        if (whole ? take_whole(g, data) : assemble(g, flags, data, &data)) {
             message(g, event, flags, service, data);
             return true;
         }

@@ -5,6 +5,7 @@
 
 #include "daemon/base/check.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -62,6 +63,22 @@ static int net_allocate(struct net *n, const struct net_config *c)
     return 0;
 }
 
+/* The others' lists are the same, so they would send nothing here either. */
+static int node_list_check(const struct net *n, char *error, size_t error_size)
+{
+    const struct in_addr *own = &n->interface.address;
+    char text[INET_ADDRSTRLEN];
+    for (uint32_t i = 0; i < n->config.node_count; i++)
+        if (n->config.nodes[i].s_addr == own->s_addr)
+            return 0;
+    inet_ntop(AF_INET, own, text, sizeof text);
+    snprintf(error, error_size,
+             "this node's address %s (interface %s) is not in the list of "
+             "nodes: every list names all nodes, the own one too",
+             text, n->interface.name);
+    return -EDESTADDRREQ;
+}
+
 static int net_init(struct net *n, char *error, size_t error_size)
 {
     const struct net_config *c = &n->config;
@@ -75,6 +92,8 @@ static int net_init(struct net *n, char *error, size_t error_size)
                  i->name);
         return -EOPNOTSUPP;
     }
+    if (!c->multicast && (code = node_list_check(n, error, error_size)) != 0)
+        return code;
     n->payload_size = payload_size(i->mtu, c->mtu);
     if (n->payload_size == 0) {
         snprintf(error, error_size,

@@ -37,7 +37,8 @@ struct net;
 /* Finds the interface whose address matches bind_net under its netmask (an
  * exact address wins), opens the sockets. 0 or -errno; `error` then says in a
  * sentence what is wrong and what would help (at most error_size bytes).
- * -EADDRNOTAVAIL: no interface matches. Never falls back to loopback. */
+ * -EADDRNOTAVAIL: no interface matches; -EDESTADDRREQ: the own address is not
+ * among `nodes`; -EADDRINUSE. Never falls back to loopback. */
 int net_open(struct net **out, const struct net_config *config, char *error,
              size_t error_size);
 void net_close(struct net *n);

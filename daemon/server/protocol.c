@@ -1,16 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The loop of the protocol thread. It sleeps only in loop_wait(); everything
- * else it calls neither waits, nor allocates in steady state, nor logs to a
- * sink. */
+/* The loop of the protocol thread. It sleeps in loop_wait(), and for at most a
+ * millisecond in net_flush() when the kernel has no room; everything else it
+ * calls neither waits, nor allocates in steady state, nor logs to a sink. */
 #include "daemon/server/protocol.h"
 
-#include "daemon/base/check.h"
 #include "daemon/base/log.h"
+#include "daemon/server/report.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
@@ -18,8 +16,11 @@
 
 enum {
     DATAGRAM_SIZE_MAX = 65536,
-    /* Reads of the data socket between two looks at the token's. */
+    /* Reads of the data socket between two looks at the token's, and of the
+     * token's between two looks at all else: a stranger who fills the sockets
+     * must not hold up clients, timers and signals. */
     DATA_ROUNDS_MAX = 64,
+    TOKEN_ROUNDS_MAX = 4,
     LEAVE_COUNT = 3,
 };
 
@@ -34,16 +35,17 @@ struct protocol {
     struct protocol_parts p;
     uint64_t now_ns, wake_ns, start_ns, downcheck_ns;
     uint64_t busy_ns, submitted; /* when and what clients last submitted */
-    uint64_t longest_gap_ns; /* between two rounds, waiting not counted */
+    uint64_t longest_round_ns;   /* loop_wait() not counted */
+    uint64_t report_ns;          /* of the next report_tick() */
     bool leaving, interface_up;
-    struct log_limit digest_limit, version_limit;
+    struct report report;
     uint64_t ring_seq_noted;
     uint8_t plain[DATAGRAM_SIZE_MAX];
 };
 
 static void step(struct protocol *p, struct totem_in in);
 
-/* --- outputs ---------------------------------------------------------------- */
+/* --- outputs -------------------------------------------------------------- */
 
 static void send_one(struct protocol *p, const struct totem_out *out,
                      const struct totem_send *send)
@@ -54,9 +56,9 @@ static void send_one(struct protocol *p, const struct totem_out *out,
     switch (send->to) {
     case TOTEM_TO_NODE:
         /* The next member goes to work while the rest is sealed here. */
-        net_commit_node(
-            net, seal_packet_to(seal, send->node_id, send->packet, room),
-            send->node_id);
+        net_commit_node(net,
+                        seal_packet_to(seal, send->node_id, send->packet, room),
+                        send->node_id);
         net_flush(net);
         break;
     case TOTEM_TO_RING:
@@ -77,42 +79,6 @@ static void send_all(struct protocol *p, const struct totem_out *out)
         net_flush(p->p.net);
 }
 
-static void address_text(const struct protocol *p, uint32_t node_id, char *text,
-                         size_t size)
-{
-    struct sockaddr_in a;
-    char ip[INET_ADDRSTRLEN] = "address unknown";
-    struct in_addr local = net_local_address(p->p.net);
-    if (node_id == p->p.config->totem.nodeid)
-        inet_ntop(AF_INET, &local, ip, sizeof ip);
-    else if (net_peer_address(p->p.net, node_id, &a))
-        inet_ntop(AF_INET, &a.sin_addr, ip, sizeof ip);
-    snprintf(text, size, "%s (node %u)", ip, node_id);
-}
-
-static void log_nodes(const struct protocol *p, const char *what,
-                      const uint32_t *ids, uint32_t count)
-{
-    for (uint32_t i = 0; i < count; i++) {
-        char text[64];
-        address_text(p, ids[i], text, sizeof text);
-        log_write(LOG_LEVEL_NOTICE, "TOTEM", "  %s: %s", what, text);
-    }
-}
-
-static void log_configuration(const struct protocol *p,
-                              const struct totem_configuration *c)
-{
-    log_write(LOG_LEVEL_NOTICE, "TOTEM",
-              "%s configuration, ring %llu of node %u: %u members",
-              c->transitional ? "transitional" : "regular",
-              (unsigned long long)c->ring_id.seq, c->ring_id.rep,
-              c->member_count);
-    log_nodes(p, "member", c->members, c->member_count);
-    log_nodes(p, "left", c->left, c->left_count);
-    log_nodes(p, "joined", c->joined, c->joined_count);
-}
-
 static void event_one(struct protocol *p, const struct totem_event *event)
 {
     struct group_event g;
@@ -121,7 +87,7 @@ static void event_one(struct protocol *p, const struct totem_event *event)
                   totem_state_name(event->state.from),
                   totem_state_name(event->state.to), event->state.reason);
     if (event->kind == TOTEM_EVENT_CONFIGURATION)
-        log_configuration(p, event->configuration);
+        report_configuration(&p->report, event->configuration);
     group_receive(p->p.group, event);
     while (group_next(p->p.group, &g))
         server_deliver(p->p.server, &g);
@@ -150,40 +116,13 @@ static void step(struct protocol *p, struct totem_in in)
         server_take(p->p.server, p->p.group, p->p.totem);
         in = (struct totem_in){.now_ns = p->now_ns,
                                .kind = TOTEM_IN_VISIT_END,
-                               .backlog_packets =
-                                   server_backlog(p->p.server)};
+                               .backlog_packets = server_backlog(p->p.server)};
     }
     p->wake_ns = out.wake_ns;
     ring_seq_note(p);
 }
 
-/* --- packets ---------------------------------------------------------------- */
-
-static void log_digest(struct protocol *p, const struct net_datagram *d)
-{
-    uint32_t suppressed;
-    char ip[INET_ADDRSTRLEN];
-    if (!log_limit_pass(&p->digest_limit, p->now_ns, 1, &suppressed))
-        return;
-    inet_ntop(AF_INET, &d->source.sin_addr, ip, sizeof ip);
-    log_write(LOG_LEVEL_ERROR, "CRYPTO",
-              "invalid digest from %s: its key is not ours; install the same "
-              "authkey on every node (%u more not logged)",
-              ip, suppressed);
-}
-
-static void log_version(struct protocol *p, const struct net_datagram *d)
-{
-    uint32_t suppressed;
-    char ip[INET_ADDRSTRLEN];
-    if (!log_limit_pass(&p->version_limit, p->now_ns, 1, &suppressed))
-        return;
-    inet_ntop(AF_INET, &d->source.sin_addr, ip, sizeof ip);
-    log_write(LOG_LEVEL_ERROR, "CRYPTO",
-              "packet of another protocol version from %s: run the same "
-              "release on every node (%u more not logged)",
-              ip, suppressed);
-}
+/* --- packets -------------------------------------------------------------- */
 
 static void reply(struct protocol *p, const struct net_datagram *d,
                   const struct seal_opened *opened)
@@ -206,9 +145,8 @@ static void datagram(struct protocol *p, const struct net_datagram *d)
     switch (result) {
     case SEAL_OK:
         if (p->start_ns == 0)
-            step(p, (struct totem_in){
-                        .kind = TOTEM_IN_PACKET,
-                        .packet = {p->plain, opened.plain_size}});
+            step(p, (struct totem_in){.kind = TOTEM_IN_PACKET,
+                                      .packet = {p->plain, opened.plain_size}});
         break;
     case SEAL_VERIFIED:
         net_peer_learn(p->p.net, opened.node_id, &d->source);
@@ -220,10 +158,8 @@ static void datagram(struct protocol *p, const struct net_datagram *d)
         break;
     case SEAL_OTHER_KEY:
     case SEAL_BAD_DIGEST:
-        log_digest(p, d);
-        break;
     case SEAL_VERSION:
-        log_version(p, d);
+        report_refused(&p->report, result, &d->source, p->now_ns);
         break;
     case SEAL_FOREIGN:
     case SEAL_REPLAY:
@@ -246,13 +182,13 @@ static uint32_t receive(struct protocol *p, enum net_channel channel)
  * kernel has it: then the aru it gets from here is true. */
 static void receive_all(struct protocol *p)
 {
-    uint32_t tokens;
-    do {
-        for (int i = 0; i < DATA_ROUNDS_MAX; i++)
+    for (int i = 0; i < TOKEN_ROUNDS_MAX; i++) {
+        for (int k = 0; k < DATA_ROUNDS_MAX; k++)
             if (receive(p, NET_DATA) == 0)
                 break;
-        tokens = receive(p, NET_TOKEN);
-    } while (tokens > 0);
+        if (receive(p, NET_TOKEN) == 0)
+            break;
+    }
 }
 
 static void unreachable(struct protocol *p)
@@ -264,64 +200,14 @@ static void unreachable(struct protocol *p)
                                       .node_id = node_id});
 }
 
-/* --- signals and statistics ------------------------------------------------- */
-
-static void log_statistics(const struct protocol *p)
-{
-    const struct totem_stats *t = totem_stats_get(p->p.totem);
-    const struct net_stats *n = net_stats_get(p->p.net);
-    const struct server_stats *s = server_stats_get(p->p.server);
-    const uint64_t *c = seal_counts(p->p.seal);
-    log_write(LOG_LEVEL_INFO, "TOTEM",
-              "packets: %llu sent, %llu received, %llu sent again, %llu asked "
-              "for; tokens: %llu received, %llu held, %llu sent again, %llu "
-              "lost; %llu gathers, %llu rings",
-              (unsigned long long)t->packets_sent,
-              (unsigned long long)t->packets_received,
-              (unsigned long long)t->retransmits_sent,
-              (unsigned long long)t->retransmits_asked,
-              (unsigned long long)t->tokens_received,
-              (unsigned long long)t->holds,
-              (unsigned long long)t->token_retransmits,
-              (unsigned long long)t->token_losses,
-              (unsigned long long)t->gathers,
-              (unsigned long long)t->rings_formed);
-    log_write(LOG_LEVEL_INFO, "NET",
-              "datagrams: %llu sent in %llu calls, %llu received in %llu "
-              "calls, %llu lost in receive buffers, %llu send errors; longest "
-              "round %llu us",
-              (unsigned long long)n->sent_datagrams,
-              (unsigned long long)n->send_calls,
-              (unsigned long long)n->received_datagrams,
-              (unsigned long long)n->receive_calls,
-              (unsigned long long)n->kernel_drops,
-              (unsigned long long)n->send_errors,
-              (unsigned long long)(p->longest_gap_ns / 1000));
-    for (int i = 0; i < SEAL_RESULT_COUNT; i++)
-        if (c[i] > 0)
-            log_write(LOG_LEVEL_INFO, "CRYPTO", "%s: %llu",
-                      seal_result_name((enum seal_result)i),
-                      (unsigned long long)c[i]);
-    log_write(LOG_LEVEL_INFO, "IPC",
-              "clients: %llu now, %llu in all, %llu refused, %llu corrupt, "
-              "%llu too slow; messages: %llu submitted, %llu delivered; %llu "
-              "doorbells, %llu wake-ups",
-              (unsigned long long)s->clients_now,
-              (unsigned long long)s->clients_total,
-              (unsigned long long)s->refused, (unsigned long long)s->corrupt,
-              (unsigned long long)s->overflowed,
-              (unsigned long long)s->submitted,
-              (unsigned long long)s->delivered,
-              (unsigned long long)s->doorbells,
-              (unsigned long long)s->wakes);
-}
+/* --- signals -------------------------------------------------------------- */
 
 static void signals(struct protocol *p)
 {
     struct signalfd_siginfo info;
     while (read(p->p.signal_fd, &info, sizeof info) == sizeof info) {
         if (info.ssi_signo == SIGUSR1)
-            log_statistics(p);
+            report_statistics(&p->report, p->longest_round_ns);
         else
             p->leaving = true;
     }
@@ -334,10 +220,10 @@ static void leave(struct protocol *p)
     log_write(LOG_LEVEL_NOTICE, "MAIN", "leaving the cluster");
     for (int i = 0; i < LEAVE_COUNT; i++)
         step(p, (struct totem_in){.kind = TOTEM_IN_LEAVE});
-    log_statistics(p);
+    report_statistics(&p->report, p->longest_round_ns);
 }
 
-/* --- time ------------------------------------------------------------------- */
+/* --- time ----------------------------------------------------------------- */
 
 /* A process that was stopped, or moved to another host, finds its sockets full
  * of a past that must not be taken for news. */
@@ -379,6 +265,13 @@ static void timers(struct protocol *p)
         step(p, (struct totem_in){.kind = TOTEM_IN_TIMEOUT});
     if (p->now_ns >= p->downcheck_ns)
         interface_check(p);
+    if (p->now_ns >= p->report_ns)
+        p->report_ns = report_tick(&p->report, p->now_ns);
+}
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
 }
 
 /* When this thread may sleep until: not at all if a client has something that
@@ -394,10 +287,10 @@ static uint64_t sleep_until(struct protocol *p)
     if (!circulating) {
         if (!server_arm(p->p.server, doze))
             return 0;
-        if (doze && doze_end < wake)
-            wake = doze_end;
+        if (doze)
+            wake = earlier(wake, doze_end);
     }
-    return wake < p->downcheck_ns ? wake : p->downcheck_ns;
+    return earlier(wake, earlier(p->downcheck_ns, p->report_ns));
 }
 
 static void busy_note(struct protocol *p)
@@ -408,7 +301,7 @@ static void busy_note(struct protocol *p)
     p->submitted = submitted;
 }
 
-/* --- the loop ---------------------------------------------------------------- */
+/* --- the loop ------------------------------------------------------------- */
 
 enum source { SOURCE_SERVER = 1, SOURCE_TOKEN, SOURCE_DATA, SOURCE_SIGNAL };
 
@@ -464,8 +357,8 @@ static void round_once(struct protocol *p)
     server_flush(p->p.server);
     busy_note(p);
     uint64_t spent = loop_now_ns() - now;
-    if (spent > p->longest_gap_ns)
-        p->longest_gap_ns = spent;
+    if (spent > p->longest_round_ns)
+        p->longest_round_ns = spent;
 }
 
 static void hello(struct protocol *p)
@@ -488,6 +381,8 @@ int protocol_run(const struct protocol_parts *parts)
     p->wake_ns = UINT64_MAX;
     p->start_ns = p->now_ns + hello_ns;
     p->downcheck_ns = p->now_ns + p->p.config->timeout.downcheck_ns;
+    report_init(&p->report, &p->p, p->now_ns);
+    p->report_ns = report_tick(&p->report, p->now_ns);
     int rc = sources_add(p);
     if (rc == 0) {
         hello(p);

@@ -91,7 +91,9 @@ static bool all_filled(const struct wire_commit *commit)
 
 static bool first_visit(struct totem *t, const struct wire_commit *commit)
 {
-    if (commit->ring_id.seq <= t->ring_seq || !agreed(t, commit) ||
+    if (commit->ring_id.seq <= t->ring_seq ||
+        commit->ring_id.seq - t->ring_seq > RING_SEQ_STEP_MAX ||
+        !agreed(t, commit) ||
         all_filled(commit) || commit->ring_id.rep == t->config.node_id)
         return false;
     t->commit = *commit;

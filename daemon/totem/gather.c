@@ -31,6 +31,16 @@ static struct penalty *penalty_find(struct totem *t, uint32_t node_id)
     return NULL;
 }
 
+/* An empty place, else that of the one which has been listened to longest. */
+static struct penalty *penalty_oldest(struct totem *t)
+{
+    struct penalty *oldest = &t->penalties[0];
+    for (uint32_t i = 1; i < TOTEM_NODES_MAX; i++)
+        if (t->penalties[i].until_ns < oldest->until_ns)
+            oldest = &t->penalties[i];
+    return oldest;
+}
+
 static bool penalized(struct totem *t, uint32_t node_id)
 {
     const struct penalty *p = penalty_find(t, node_id);
@@ -41,9 +51,9 @@ static void penalize(struct totem *t, uint32_t node_id)
 {
     struct penalty *p = penalty_find(t, node_id);
     if (p == NULL)
-        p = penalty_find(t, 0);
-    if (p == NULL)
-        return; /* as many nodes as there can be, all deaf: listen */
+        p = penalty_oldest(t);
+    if (p->node_id != node_id)
+        p->level = 0;
     p->node_id = node_id;
     p->until_ns = t->now_ns + (penalty_ns << p->level);
     if (p->level < PENALTY_LEVEL_MAX)
@@ -158,7 +168,9 @@ static void join_gathering(struct totem *t, uint32_t sender,
 {
     if (set_has(&t->fail, sender))
         return;
-    if (join->ring_seq > t->ring_seq)
+    if (join->ring_seq > t->ring_seq + RING_SEQ_STEP_MAX)
+        t->ring_seq += RING_SEQ_STEP_MAX; /* the next join goes on */
+    else if (join->ring_seq > t->ring_seq)
         t->ring_seq = join->ring_seq;
     merge_sets(t, sender, join);
     if (set_equal(&join->proc, &t->proc) && set_equal(&join->fail, &t->fail))
@@ -174,7 +186,7 @@ static void enter(struct totem *t, const char *reason, const struct set *proc)
     t->proc = *proc;
     set_clear(&t->fail);
     t->held = t->visit_open = t->wake_sent = t->wake_requested = false;
-    t->linger_end_ns = 0;
+    t->linger_end_ns = t->hold_end_ns = 0;
     t->loss_at = t->retransmit_at = t->hold_at = t->merge_at = UINT64_MAX;
     t->stats.gathers++;
     state_set(t, TOTEM_GATHER, reason);

@@ -19,6 +19,10 @@ enum { OLD_RINGS = 8, SENDS_BESIDES = 16, RTR_SERVED_MAX = 256,
        RTR_PATIENCE_NS = 2000000, LINGER_NS = 2000000,
        IDLE_HOPS_MAX = 1 << 20 };
 
+/* One packet raises this node's ring sequence by no more, so that a peer that
+ * went mad cannot use up all there are. */
+static const uint64_t RING_SEQ_STEP_MAX = (uint64_t)1 << 32;
+
 /* A ring: the one that is installed, or the one that is being formed. */
 struct ring {
     struct totem_ring_id id;
@@ -87,6 +91,7 @@ struct totem {
     uint64_t visit_first_seq;
     uint32_t visit_holder; /* who would have held the token before it */
     bool visit_safe;       /* something in it must be safe */
+    uint64_t hold_end_ns;   /* held: not beyond; 0: not held */
     uint64_t linger_end_ns; /* held with messages not passed yet; 0: none */
     bool wake_requested, wake_sent;
 

@@ -403,7 +403,11 @@ static void hold(struct totem *t, const struct ring *r, bool sent)
         return;
     if (sent && t->linger_end_ns == 0)
         t->linger_end_ns = t->now_ns + LINGER_NS;
-    t->hold_at = sent ? t->linger_end_ns : t->now_ns + t->config.hold_ns;
+    /* Visits that bring nothing do not prolong it: the others wait for the
+     * token no longer than their timeout. */
+    if (t->hold_end_ns == 0)
+        t->hold_end_ns = t->now_ns + t->config.hold_ns;
+    t->hold_at = sent ? t->linger_end_ns : t->hold_end_ns;
 }
 
 static void token_pass(struct totem *t)
@@ -411,7 +415,7 @@ static void token_pass(struct totem *t)
     struct ring *r = ring_active(t);
     t->held = t->wake_requested = false;
     t->hold_at = UINT64_MAX;
-    t->linger_end_ns = 0;
+    t->linger_end_ns = t->hold_end_ns = 0;
     if (r->idle && r->idle_hops < IDLE_HOPS_MAX)
         r->idle_hops++;
     r->seq_passed = t->token.seq;

@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* ring_world.h - a few totem machines and the packets between them, for tests
+ * that want a hand on each packet. The simulator is the place for long stories;
+ * here nothing happens but what the test does, in the order it does it. */
+#ifndef TEST_UNIT_RING_WORLD_H
+#define TEST_UNIT_RING_WORLD_H
+
+#include "daemon/base/check.h"
+#include "daemon/totem/totem.h"
+#include "daemon/totem/wire.h"
+
+#include <stdlib.h>
+
+enum {
+    WORLD_NODES_MAX = 4,
+    WORLD_QUEUE_MAX = 256,
+    WORLD_KINDS = WIRE_LEAVE + 1,
+    WORLD_PACKET_MAX = 256 /* of data; windows of 8 */
+};
+
+struct world_packet {
+    uint32_t to; /* place */
+    size_t size;
+    uint8_t *data;
+};
+
+struct world_node {
+    struct totem *totem; /* NULL: it is down */
+    uint64_t wake_ns, ring_seq;
+    uint32_t waiting; /* messages to be sent */
+    bool waiting_safe;
+    uint32_t sent, delivered, configurations, members;
+    enum totem_state state;
+};
+
+struct ring_world {
+    uint32_t count;
+    uint64_t now_ns;
+    struct world_node nodes[WORLD_NODES_MAX]; /* ids are places + 1 */
+    struct world_packet queue[WORLD_QUEUE_MAX];
+    uint32_t queue_count;
+    /* The last packet of each kind that anybody sent. */
+    uint8_t last[WORLD_KINDS][TOTEM_CONTROL_SIZE_MAX];
+    size_t last_size[WORLD_KINDS];
+};
+
+static inline void world_queue(struct ring_world *w, uint32_t to,
+                               struct bytes packet)
+{
+    if (w->queue_count == WORLD_QUEUE_MAX)
+        return; /* lost */
+    uint8_t *copy = malloc(packet.n);
+    CHECK(copy != NULL);
+    memcpy(copy, packet.p, packet.n);
+    w->queue[w->queue_count++] =
+        (struct world_packet){.to = to, .size = packet.n, .data = copy};
+}
+
+static inline void world_output(struct ring_world *w, uint32_t from,
+                                const struct totem_out *out)
+{
+    struct world_node *n = &w->nodes[from];
+    for (uint32_t i = 0; i < out->send_count; i++) {
+        const struct totem_send *s = &out->sends[i];
+        uint8_t kind = s->packet.p[0];
+        CHECK(kind < WORLD_KINDS && s->packet.n <= TOTEM_CONTROL_SIZE_MAX);
+        memcpy(w->last[kind], s->packet.p, s->packet.n);
+        w->last_size[kind] = s->packet.n;
+        for (uint32_t to = 0; to < w->count; to++)
+            if (to != from && (s->to != TOTEM_TO_NODE || s->node_id == to + 1))
+                world_queue(w, to, s->packet);
+    }
+    for (uint32_t i = 0; i < out->event_count; i++) {
+        const struct totem_event *e = &out->events[i];
+        if (e->kind == TOTEM_EVENT_STATE)
+            n->state = e->state.to;
+        if (e->kind == TOTEM_EVENT_MESSAGE)
+            n->delivered++;
+        if (e->kind == TOTEM_EVENT_CONFIGURATION) {
+            n->configurations++;
+            n->members = e->configuration->member_count;
+        }
+    }
+    n->wake_ns = out->wake_ns;
+}
+
+static inline void world_visit(struct ring_world *w, uint32_t at)
+{
+    struct world_node *n = &w->nodes[at];
+    struct totem_out out;
+    size_t size;
+    uint8_t *room;
+    while (n->waiting > 0 && (room = totem_claim(n->totem, &size)) != NULL) {
+        memset(room, (int)n->waiting, size);
+        totem_commit(n->totem, 1 + n->waiting * 37 % size, n->waiting_safe);
+        n->waiting--;
+        n->sent++;
+    }
+    struct totem_in end = {.now_ns = w->now_ns,
+                           .kind = TOTEM_IN_VISIT_END,
+                           .backlog_packets = n->waiting};
+    totem_step(n->totem, &end, &out);
+    CHECK(!out.visit);
+    world_output(w, at, &out);
+}
+
+static inline void world_input(struct ring_world *w, uint32_t at,
+                               struct totem_in in)
+{
+    struct totem_out out;
+    in.now_ns = w->now_ns;
+    totem_step(w->nodes[at].totem, &in, &out);
+    bool visit = out.visit;
+    world_output(w, at, &out);
+    if (visit)
+        world_visit(w, at);
+}
+
+/* One input, the visit it may open, and the submission it makes sensible. */
+static inline void world_step(struct ring_world *w, uint32_t at,
+                              struct totem_in in)
+{
+    world_input(w, at, in);
+    if (w->nodes[at].waiting > 0 && totem_wants_submit(w->nodes[at].totem))
+        world_input(w, at, (struct totem_in){.kind = TOTEM_IN_SUBMIT});
+}
+
+static inline void world_give(struct ring_world *w, uint32_t at,
+                              struct bytes packet)
+{
+    world_step(w, at,
+               (struct totem_in){.kind = TOTEM_IN_PACKET, .packet = packet});
+}
+
+/* Takes the oldest packet out of the queue; its data is the caller's. */
+static inline bool world_take(struct ring_world *w, struct world_packet *p)
+{
+    if (w->queue_count == 0)
+        return false;
+    *p = w->queue[0];
+    w->queue_count--;
+    memmove(w->queue, w->queue + 1, w->queue_count * sizeof *w->queue);
+    return true;
+}
+
+/* The oldest packet arrives, if its receiver is up; false: there is none. */
+static inline bool world_arrive(struct ring_world *w)
+{
+    struct world_packet p;
+    if (!world_take(w, &p))
+        return false;
+    if (w->nodes[p.to].totem != NULL)
+        world_give(w, p.to, (struct bytes){p.data, p.size});
+    free(p.data);
+    return true;
+}
+
+/* Goes on to the next timer, and runs it. */
+static inline void world_timer(struct ring_world *w)
+{
+    uint32_t at = 0;
+    for (uint32_t i = 1; i < w->count; i++)
+        if (w->nodes[i].wake_ns < w->nodes[at].wake_ns)
+            at = i;
+    CHECK(w->nodes[at].wake_ns != UINT64_MAX);
+    if (w->nodes[at].wake_ns > w->now_ns)
+        w->now_ns = w->nodes[at].wake_ns;
+    world_step(w, at, (struct totem_in){.kind = TOTEM_IN_TIMEOUT});
+}
+
+static inline void world_send(struct ring_world *w, uint32_t at, uint32_t count,
+                              bool safe)
+{
+    w->nodes[at].waiting += count;
+    w->nodes[at].waiting_safe = safe;
+    if (totem_wants_submit(w->nodes[at].totem))
+        world_step(w, at, (struct totem_in){.kind = TOTEM_IN_SUBMIT});
+}
+
+/* All that are up are in one ring, with nothing left to send. */
+static inline bool world_whole(const struct ring_world *w)
+{
+    uint32_t up = 0;
+    for (uint32_t i = 0; i < w->count; i++)
+        up += w->nodes[i].totem != NULL;
+    for (uint32_t i = 0; i < w->count; i++)
+        if (w->nodes[i].totem != NULL &&
+            (w->nodes[i].state != TOTEM_OPERATIONAL ||
+             w->nodes[i].members != up || w->nodes[i].waiting > 0))
+            return false;
+    return true;
+}
+
+/* Lets packets and timers go on, a fifth of a millisecond for each packet,
+ * until all are in one ring with nothing left to send. False: not by then. */
+static inline bool world_settle(struct ring_world *w, uint64_t for_ns)
+{
+    uint64_t end_ns = w->now_ns + for_ns;
+    while (w->now_ns < end_ns && !world_whole(w)) {
+        w->now_ns += 200000;
+        if (!world_arrive(w))
+            world_timer(w);
+    }
+    return world_whole(w);
+}
+
+static inline struct totem_config world_config(uint32_t node_id)
+{
+    return (struct totem_config){.node_id = node_id,
+                                 .incarnation = 0x1000 + node_id,
+                                 .random_seed = node_id,
+                                 .packet_size_max = WORLD_PACKET_MAX,
+                                 .window_packets = 8,
+                                 .token_ns = 200000000,
+                                 .token_retransmit_ns = 47000000,
+                                 .hold_ns = 27000000,
+                                 .join_ns = 100000000,
+                                 .consensus_ns = 200000000,
+                                 .merge_ns = 200000000,
+                                 .fail_recv_const = 250};
+}
+
+static inline void world_start(struct ring_world *w, uint32_t at,
+                               const struct totem_config *config)
+{
+    struct world_node *n = &w->nodes[at];
+    totem_free(n->totem);
+    *n = (struct world_node){.totem = totem_new(config), .wake_ns = UINT64_MAX};
+    CHECK(n->totem != NULL);
+    world_step(w, at, (struct totem_in){.kind = TOTEM_IN_START});
+}
+
+/* It crashes, or leaves. */
+static inline void world_stop(struct ring_world *w, uint32_t at, bool leaves)
+{
+    struct world_node *n = &w->nodes[at];
+    if (leaves)
+        world_input(w, at, (struct totem_in){.kind = TOTEM_IN_LEAVE});
+    n->ring_seq = totem_ring_seq(n->totem);
+    totem_free(n->totem);
+    n->totem = NULL;
+    n->wake_ns = UINT64_MAX;
+    n->waiting = 0;
+}
+
+static inline struct ring_world *world_new(uint32_t count)
+{
+    struct ring_world *w = calloc(1, sizeof *w);
+    CHECK(w != NULL && count <= WORLD_NODES_MAX);
+    w->count = count;
+    w->now_ns = 1000000000;
+    for (uint32_t i = 0; i < count; i++) {
+        struct totem_config c = world_config(i + 1);
+        world_start(w, i, &c);
+    }
+    return w;
+}
+
+static inline void world_free(struct ring_world *w)
+{
+    struct world_packet p;
+    while (world_take(w, &p))
+        free(p.data);
+    for (uint32_t i = 0; i < w->count; i++)
+        totem_free(w->nodes[i].totem);
+    free(w);
+}
+
+#endif
