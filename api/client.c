@@ -21,7 +21,7 @@ _Static_assert(CS_ERR_TOO_MANY_GROUPS == (int)IPC_ERR_TOO_MANY_GROUPS, "");
 enum {
     SPIN_NS = 2000,    /* before sleeping; a busy daemon answers in less */
     CHECK_EVERY = 16,  /* records between two looks for the daemon's end */
-    CONNECT_MS = 5000, /* for the daemon to answer the hello */
+    CONNECT_MS = 5000, /* for the daemon to accept, and to answer the hello */
     OWED_MS = 10       /* for a byte that the daemon is about to send */
 };
 
@@ -78,6 +78,8 @@ static cs_error_t errno_error(int error)
 
 static cs_error_t connect_daemon(int *out)
 {
+    /* A daemon that stands still accepts nobody. */
+    const struct timeval patience = {.tv_sec = CONNECT_MS / 1000};
     struct sockaddr_un address;
     int fd;
 
@@ -86,6 +88,7 @@ static cs_error_t connect_daemon(int *out)
     fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return errno_error(errno);
+    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
     if (connect(fd, (struct sockaddr *)&address, sizeof address) != 0) {
         cs_error_t error = errno_error(errno);
         close(fd);
@@ -361,6 +364,12 @@ static bool wait_reply_fd(struct conn *c)
     return false;
 }
 
+/* Which side has ended the connection. */
+static cs_error_t conn_ended(struct conn *c)
+{
+    return flag(&c->closing) ? CS_ERR_BAD_HANDLE : CS_ERR_LIBRARY;
+}
+
 /* Like conn_claim(), but waits for room. The caller holds request_lock, so
  * that there is one sleeper on reply_fd. */
 static void *claim_waiting(struct conn *c, uint32_t size, cs_error_t *error)
@@ -373,7 +382,7 @@ static void *claim_waiting(struct conn *c, uint32_t size, cs_error_t *error)
         bool wait = ring_wait_room(&c->submit, size);
         pthread_mutex_unlock(&c->submit_lock);
         if (wait && !wait_reply_fd(c)) {
-            *error = CS_ERR_LIBRARY;
+            *error = conn_ended(c);
             return NULL;
         }
     }
@@ -414,7 +423,7 @@ static cs_error_t wait_reply(struct conn *c, uint32_t type, void *reply,
             break;
         }
         if (!alive)
-            return flag(&c->closing) ? CS_ERR_BAD_HANDLE : CS_ERR_LIBRARY;
+            return conn_ended(c);
         if (ring_arm(&c->reply)) {
             alive = wait_reply_fd(c);
             ring_disarm(&c->reply);

@@ -219,6 +219,7 @@ void group_receive(struct group *g, const struct totem_event *event)
             begin_configuration(g, g->configuration);
         break;
     case TOTEM_EVENT_STATE:
+    case TOTEM_EVENT_MISMATCH:
         break;
     }
 }

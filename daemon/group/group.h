@@ -75,7 +75,7 @@ bool group_is_partial(const struct group *g);
  * are told at the next put to drop what they have of it. */
 void group_abandon(struct group *g);
 
-/* Takes one event of totem's output (STATE events are ignored); then call
+/* Takes one event of totem's output (STATE and MISMATCH are ignored); then call
  * group_next() until it gives false. */
 void group_receive(struct group *g, const struct totem_event *event);
 bool group_next(struct group *g, struct group_event *event);

@@ -249,26 +249,33 @@ static void pending_read(struct admission *a, struct pending *p)
 
 static void pending_begin(struct admission *a, int fd)
 {
-    struct pending *p = pending_place(a);
-    struct epoll_event ev = {.events = EPOLLIN, .data.ptr = p};
-    socklen_t size = sizeof p->peer;
+    struct epoll_event ev = {.events = EPOLLIN};
+    struct ucred peer;
+    socklen_t size = sizeof peer;
 
-    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &p->peer, &size) != 0) {
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) {
         close(fd);
         return;
     }
-    if (!peer_allowed(a, fd, &p->peer)) {
-        log_refusal(a, &p->peer, "neither uid 0 nor in group ais");
+    if (!peer_allowed(a, fd, &peer)) {
+        log_refusal(
+            a, &peer,
+            "neither root nor in the group that may connect (ais, unless "
+            "ipc { group } names another)");
         refuse(a, fd, IPC_ERR_ACCESS);
         close(fd);
         return;
     }
+    /* Only now: who may not connect takes nobody's place. */
+    struct pending *p = pending_place(a);
+    ev.data.ptr = p;
     if (epoll_ctl(a->epoll_fd, EPOLL_CTL_ADD, fd, &ev) != 0) {
         refuse(a, fd, IPC_ERR_NO_RESOURCES);
         close(fd);
         return;
     }
     p->fd = fd;
+    p->peer = peer;
     p->got = 0;
     p->deadline_ns = server_now_ns() + HELLO_MS * 1000000ull;
     pending_read(a, p); /* it has often come already */

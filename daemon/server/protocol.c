@@ -86,6 +86,9 @@ static void event_one(struct protocol *p, const struct totem_event *event)
         log_write(LOG_LEVEL_DEBUG, "TOTEM", "%s -> %s: %s",
                   totem_state_name(event->state.from),
                   totem_state_name(event->state.to), event->state.reason);
+    if (event->kind == TOTEM_EVENT_MISMATCH)
+        report_mismatch(&p->report, event->mismatch.node_id,
+                        event->mismatch.packet_size_max, p->now_ns);
     if (event->kind == TOTEM_EVENT_CONFIGURATION)
         report_configuration(&p->report, event->configuration);
     group_receive(p->p.group, event);

@@ -62,6 +62,28 @@ void report_configuration(struct report *r, const struct totem_configuration *c)
         r->alone = false;
 }
 
+/* The MTU that a node's largest data packet tells of, bytes. */
+static uint32_t mtu_of(uint32_t packet_size_max)
+{
+    const uint32_t ip_udp = 28;
+    return packet_size_max + SEAL_OVERHEAD + ip_udp;
+}
+
+void report_mismatch(struct report *r, uint32_t node_id,
+                     uint32_t packet_size_max, uint64_t now_ns)
+{
+    uint32_t own = net_payload_size(r->parts->net) - SEAL_OVERHEAD;
+    uint32_t suppressed;
+    char text[64];
+    if (!log_limit_pass(&r->mismatch_limit, now_ns, 1, &suppressed))
+        return;
+    address_text(r, node_id, text, sizeof text);
+    log_write(LOG_LEVEL_ERROR, "TOTEM",
+              "no ring with %s: its MTU is %u, here it is %u bytes; set the "
+              "same netmtu on every node (%u more not logged)",
+              text, mtu_of(packet_size_max), mtu_of(own), suppressed);
+}
+
 /* --- refused packets ------------------------------------------------------ */
 
 void report_refused(struct report *r, enum seal_result why,
@@ -195,9 +217,10 @@ static void totem_statistics(const struct totem_stats *t)
     log_write(LOG_LEVEL_INFO, "TOTEM",
               "dropped: %" PRIu64 " malformed, %" PRIu64
               " of another ring or round, %" PRIu64 " duplicates, %" PRIu64
-              " beyond the window",
+              " beyond the window, %" PRIu64 " of another packet size",
               t->dropped[TOTEM_DROP_MALFORMED], t->dropped[TOTEM_DROP_STALE],
-              t->dropped[TOTEM_DROP_DUPLICATE], t->dropped[TOTEM_DROP_WINDOW]);
+              t->dropped[TOTEM_DROP_DUPLICATE], t->dropped[TOTEM_DROP_WINDOW],
+              t->dropped[TOTEM_DROP_PACKET_SIZE]);
 }
 
 static void net_statistics(const struct net_stats *n, uint64_t longest_round_ns)

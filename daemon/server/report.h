@@ -9,7 +9,7 @@
 
 struct report {
     const struct protocol_parts *parts;
-    struct log_limit digest_limit, version_limit;
+    struct log_limit digest_limit, version_limit, mismatch_limit;
     uint64_t conflicts; /* of node ids, told so far */
 
     /* While there is no ring with another node: since when, what had been heard
@@ -26,6 +26,10 @@ void report_init(struct report *r, const struct protocol_parts *parts,
 
 void report_configuration(struct report *r,
                           const struct totem_configuration *c);
+
+/* A node whose packets are of another size: at most one line a second. */
+void report_mismatch(struct report *r, uint32_t node_id,
+                     uint32_t packet_size_max, uint64_t now_ns);
 
 /* A packet from `source` was refused for a reason that its sender's operator
  * must know: at most one line a second for each reason. */

@@ -77,7 +77,7 @@ static void join_send(struct totem *t)
                              .proc = t->proc,
                              .fail = t->fail};
     size_t n = wire_join_write(t->join_packet, t->config.node_id, &join);
-    out_control(t, TOTEM_TO_ALL, 0, (struct bytes){t->join_packet, n});
+    out_control(t, TOTEM_TO_ALL, 0, t->join_packet, n);
     t->join_sent_ns = t->now_ns;
     t->join_at = t->now_ns + t->config.join_ns;
 }
@@ -369,6 +369,6 @@ void merge_send(struct totem *t)
     CHECK(t->state == TOTEM_OPERATIONAL);
     size_t n =
         wire_merge_write(t->merge_packet, t->config.node_id, &t->ring.id);
-    out_control(t, TOTEM_TO_ALL, 0, (struct bytes){t->merge_packet, n});
+    out_control(t, TOTEM_TO_ALL, 0, t->merge_packet, n);
     t->merge_at = t->now_ns + t->config.merge_ns;
 }

@@ -135,7 +135,7 @@ static inline void bit_set(uint8_t *bits, uint32_t i)
 /* A packet in one of the machine's buffers. What the step had to send from that
  * buffer before is replaced: the later word is the true one. */
 void out_control(struct totem *t, enum totem_to to, uint32_t node_id,
-                 struct bytes packet);
+                 uint8_t *packet, size_t size);
 /* A packet of the ring's store, to the ring. */
 void out_packet(struct totem *t, const struct ring *r, uint64_t seq);
 struct totem_event *out_event(struct totem *t, enum totem_event_kind kind);

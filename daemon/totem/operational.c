@@ -110,6 +110,7 @@ void originate(struct totem *t, struct ring *r, const struct wire_data *data,
     d.ring_hash = r->hash;
     size_t head = wire_data_head_write(store_room(&r->store, d.seq),
                                        t->config.node_id, &d);
+    wire_stamp(store_room(&r->store, d.seq), t->config.packet_size_max);
     struct store_slot slot = {.seq = d.seq,
                               .sender = t->config.node_id,
                               .size_bytes = (uint32_t)(head + payload_size),
@@ -518,7 +519,7 @@ void submit_on(struct totem *t)
     if (to == t->config.node_id)
         return; /* the token is on its way here, to rest */
     size_t n = wire_wake_write(t->wake_packet, t->config.node_id, t->ring.hash);
-    out_control(t, TOTEM_TO_NODE, to, (struct bytes){t->wake_packet, n});
+    out_control(t, TOTEM_TO_NODE, to, t->wake_packet, n);
 }
 
 void wake_on(struct totem *t, uint64_t ring_hash)

@@ -139,6 +139,7 @@ void recovery_packet(struct totem *t, uint32_t sender,
                           .safe = data->old_safe};
     uint8_t *room = store_room(old, d.seq);
     size_t head = wire_data_head_write(room, data->old_sender, &d);
+    wire_stamp(room, t->config.packet_size_max);
     memcpy(room + head, data->payload.p, data->payload.n);
     struct store_slot slot = {.seq = d.seq,
                               .sender = data->old_sender,

@@ -70,7 +70,8 @@ static void timers_off(struct totem *t)
 struct totem *totem_new(const struct totem_config *config)
 {
     CHECK(config->node_id != 0);
-    CHECK(config->packet_size_max >= 256);
+    CHECK(config->packet_size_max >= 256 &&
+          config->packet_size_max <= UINT16_MAX);
     CHECK(config->window_packets >= WIRE_WINDOW_MIN &&
           config->window_packets <= 8192);
     struct totem *t = calloc(1, sizeof *t);
@@ -112,14 +113,15 @@ static void out_send(struct totem *t, enum totem_to to, uint32_t node_id,
 }
 
 void out_control(struct totem *t, enum totem_to to, uint32_t node_id,
-                 struct bytes packet)
+                 uint8_t *packet, size_t size)
 {
     uint32_t kept = 0;
     for (uint32_t i = 0; i < t->send_count; i++)
-        if (t->sends[i].packet.p != packet.p)
+        if (t->sends[i].packet.p != packet)
             t->sends[kept++] = t->sends[i];
     t->send_count = kept;
-    out_send(t, to, node_id, packet);
+    wire_stamp(packet, t->config.packet_size_max);
+    out_send(t, to, node_id, (struct bytes){packet, size});
 }
 
 void out_packet(struct totem *t, const struct ring *r, uint64_t seq)
@@ -154,8 +156,7 @@ void pass(struct totem *t, const struct set *members)
         self++;
     t->passed_to = members->ids[(self + 1) % members->count];
     CHECK(t->passed_to != t->config.node_id);
-    out_control(t, TOTEM_TO_NODE, t->passed_to,
-                (struct bytes){t->passed, t->passed_size});
+    out_control(t, TOTEM_TO_NODE, t->passed_to, t->passed, t->passed_size);
     t->retransmit_at = t->now_ns + t->config.token_retransmit_ns;
     t->loss_at = t->now_ns + t->config.token_ns;
 }
@@ -185,8 +186,7 @@ static bool due(struct totem *t, uint64_t *timer)
 
 static void retransmit(struct totem *t)
 {
-    out_control(t, TOTEM_TO_NODE, t->passed_to,
-                (struct bytes){t->passed, t->passed_size});
+    out_control(t, TOTEM_TO_NODE, t->passed_to, t->passed, t->passed_size);
     t->retransmit_at = t->now_ns + t->config.token_retransmit_ns;
     t->stats.token_retransmits++;
 }
@@ -298,6 +298,14 @@ static bool packet_dispatch(struct totem *t, struct bytes packet)
     struct wire_head head;
     if (!wire_head_read(&r, &head))
         return false;
+    /* A ring of both would lose every larger packet at the other. */
+    if (head.packet_size_max != t->config.packet_size_max) {
+        drop(t, TOTEM_DROP_PACKET_SIZE);
+        struct totem_event *e = out_event(t, TOTEM_EVENT_MISMATCH);
+        e->mismatch.node_id = head.sender;
+        e->mismatch.packet_size_max = head.packet_size_max;
+        return true;
+    }
     /* Of this node before it was started again. */
     if (head.sender == t->config.node_id && head.kind != WIRE_DATA) {
         drop(t, TOTEM_DROP_STALE);
@@ -335,7 +343,7 @@ static void leave_send(struct totem *t)
     struct wire_leave leave = {.incarnation = t->config.incarnation,
                                .ring_seq = t->ring_seq};
     size_t n = wire_leave_write(t->leave_packet, t->config.node_id, &leave);
-    out_control(t, TOTEM_TO_ALL, 0, (struct bytes){t->leave_packet, n});
+    out_control(t, TOTEM_TO_ALL, 0, t->leave_packet, n);
     timers_off(t);
     t->held = false;
     if (t->state != TOTEM_LEFT)

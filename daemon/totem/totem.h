@@ -43,7 +43,8 @@ struct totem_config {
     uint64_t ring_seq;     /* no ring with a lower or equal seq is formed */
     uint64_t random_seed;  /* jitter of the join timer */
     uint64_t first_seq;    /* first message of a ring is this + 1; 0 but in tests */
-    uint32_t packet_size_max; /* data packet before sealing, bytes, >= 256 */
+    uint32_t packet_size_max; /* data packet before sealing, bytes, 256 ..
+                               * 65535; the same at all members */
     uint32_t window_packets;  /* sent by all in one rotation, 8 .. 8192 */
     uint64_t token_ns, token_retransmit_ns, hold_ns, join_ns, consensus_ns;
     uint64_t merge_ns;
@@ -107,7 +108,8 @@ enum totem_state {
 enum totem_event_kind {
     TOTEM_EVENT_MESSAGE,       /* a packet's payload, in its agreed place */
     TOTEM_EVENT_CONFIGURATION, /* transitional, then regular */
-    TOTEM_EVENT_STATE          /* for the log and the simulator's coverage */
+    TOTEM_EVENT_STATE,         /* for the log and the simulator's coverage */
+    TOTEM_EVENT_MISMATCH       /* another packet size: no ring with that node */
 };
 
 struct totem_event {
@@ -124,6 +126,10 @@ struct totem_event {
             enum totem_state from, to;
             const char *reason; /* static text */
         } state;
+        struct {
+            uint32_t node_id;
+            uint32_t packet_size_max; /* its, bytes */
+        } mismatch;
     };
 };
 
@@ -175,6 +181,7 @@ enum totem_drop { /* why a packet was dropped */
     TOTEM_DROP_STALE,     /* another ring's, an earlier round's */
     TOTEM_DROP_DUPLICATE, /* had it already */
     TOTEM_DROP_WINDOW,    /* beyond what this node can store */
+    TOTEM_DROP_PACKET_SIZE, /* of a node with another packet_size_max */
     TOTEM_DROP_COUNT
 };
 

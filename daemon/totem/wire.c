@@ -15,9 +15,9 @@ bool wire_head_read(struct reader *r, struct wire_head *head)
 {
     uint8_t kind = read_u8(r);
     head->flags = read_u8(r);
-    uint16_t reserved = read_u16(r);
+    head->packet_size_max = read_u16(r);
     head->sender = read_u32(r);
-    if (r->failed || reserved != 0 || head->sender == 0)
+    if (r->failed || head->sender == 0)
         return false;
     if (kind < WIRE_DATA || kind > WIRE_LEAVE)
         return false;
@@ -30,8 +30,15 @@ static void head_write(struct writer *w, enum wire_kind kind, uint8_t flags,
 {
     write_u8(w, (uint8_t)kind);
     write_u8(w, flags);
-    write_u16(w, 0);
+    write_u16(w, 0); /* wire_stamp() */
     write_u32(w, sender);
+}
+
+void wire_stamp(uint8_t *packet, uint32_t packet_size_max)
+{
+    CHECK(packet_size_max <= UINT16_MAX);
+    packet[2] = (uint8_t)packet_size_max;
+    packet[3] = (uint8_t)(packet_size_max >> 8);
 }
 
 static size_t finish(const struct writer *w)

@@ -39,6 +39,7 @@ enum {
 struct wire_head {
     enum wire_kind kind;
     uint8_t flags;
+    uint16_t packet_size_max; /* of who sends it now: see wire_stamp() */
     uint32_t sender;
 };
 
@@ -119,6 +120,10 @@ size_t wire_merge_write(uint8_t *out, uint32_t sender,
 size_t wire_wake_write(uint8_t *out, uint32_t sender, uint64_t ring_hash);
 size_t wire_leave_write(uint8_t *out, uint32_t sender,
                         const struct wire_leave *leave);
+
+/* Writes into a packet how large its sender's data packets may be, bytes: a
+ * ring's members must agree on it, so every packet says it. */
+void wire_stamp(uint8_t *packet, uint32_t packet_size_max);
 
 /* What data packets carry in place of the ring's identity. */
 uint64_t wire_ring_hash(const struct totem_ring_id *id);

@@ -59,7 +59,15 @@ rm "$S/node1.conf"
 refused "no configuration" "node1.conf"
 
 configure 1 totem.bindnetaddr=10.99.0.0
-refused "address not on this host" '10\.99\.0\.0'
+refused "address not on this host" \
+    "node1.conf:$(line 10.99.0.0):.*10\.99\.0\.0"
+configure 1 totem.transport=unicast totem.nodes='{10.77.0.2, 10.77.0.3}'
+refused "own address not in the list of nodes" \
+    "node1.conf:$(line 10.77.0.3):.*10\.77\.0\.1"
+configure 1 totem.keyfile="$S/shortkey" logging.logoutput=file \
+    logging.logfile="$S/only.log"
+sed -i '/logoutput: stderr/d' "$S/node1.conf"
+refused "what goes to a log file alone is said too" "$S/shortkey.*128"
 
 configure 1
 start 1
@@ -72,7 +80,8 @@ said=$(at 1 timeout 20 "$B/aisexec" -f -c "$S/node1.conf" -r "$S/run2" 2>&1)
 status=$?
 check "port in use: $(tail -n 1 <<<"$said")" \
     sh -c "[ $status != 0 ] && [ $status -lt 124 ]"
-check "the message names the port" grep -qE '540[56]' <<<"$said"
+check "the message names the port and the line" \
+    grep -qE "node1.conf:$(line 'mcastport:'):.*540[56]" <<<"$said"
 check "the first one still runs" members 1 1
 stop 1
 
@@ -86,4 +95,21 @@ at 1 timeout 20 "$B/aisexec" -c "$S/node1.conf" -r "$S/run1" \
     >"$S/second.log" 2>&1 </dev/null
 check "a second one is refused in the background too" [ $? != 0 ]
 check "saying why" [ -s "$S/second.log" ]
+
+# The daemon in the background keeps nothing of who started it.
+pkill -x -TERM aisexec
+while pgrep -x aisexec >/dev/null; do sleep 0.05; done
+configure 1
+rmdir "$S/run1"
+exec 9>"$S/lock"
+flock 9
+(umask 077 && at 1 timeout 20 "$B/aisexec" -c "$S/node1.conf" -r "$S/run1" \
+    >>"$S/daemon1.log" 2>&1 </dev/null)
+check "with a strict umask it runs too" members 1 1
+exec 9>&-
+check "others can still reach the socket" \
+    [ "$(stat -c %a "$S/run1")" = 755 ]
+check "a lock that was open is not held" flock -n "$S/lock" true
+check "no folder is kept in use" \
+    [ "$(readlink /proc/"$(pgrep -x aisexec)"/cwd)" = / ]
 finish

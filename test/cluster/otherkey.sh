@@ -21,6 +21,8 @@ for i in 1 2; do
     check "node $i says so seldom: $lines lines in 4 s" [ "$lines" -le 25 ]
 done
 check "node 3 is still alone" members 3 1
+check "node 3 says why no ring forms" \
+    logged 3 'no other node .*invalid digest.*authkey'
 
 since=$EPOCHREALTIME
 stop 3

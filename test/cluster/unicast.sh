@@ -8,8 +8,12 @@ for i in 1 2 3; do
     at 0 bridge link set dev p$i mcast_flood off || bad "mcast_flood off"
     configure $i totem.transport=unicast \
         totem.nodes='{10.77.0.1, 10.77.0.2, 10.77.0.3}'
-    start $i
 done
+start 1
+check "a node alone says that nothing comes, and what to look at" \
+    logged 1 'nothing came from any of the 2 other nodes.*5405 and 5406' 15
+start 2
+start 3
 all_members 3 && ok "3 nodes form one ring without multicast"
 load_all
 sleep 1

@@ -29,7 +29,7 @@ struct world_node {
     uint64_t wake_ns, ring_seq;
     uint32_t waiting; /* messages to be sent */
     bool waiting_safe;
-    uint32_t sent, delivered, configurations, members;
+    uint32_t sent, delivered, configurations, members, mismatches;
     enum totem_state state;
 };
 
@@ -74,6 +74,8 @@ static inline void world_output(struct ring_world *w, uint32_t from,
         const struct totem_event *e = &out->events[i];
         if (e->kind == TOTEM_EVENT_STATE)
             n->state = e->state.to;
+        if (e->kind == TOTEM_EVENT_MISMATCH)
+            n->mismatches++;
         if (e->kind == TOTEM_EVENT_MESSAGE)
             n->delivered++;
         if (e->kind == TOTEM_EVENT_CONFIGURATION) {

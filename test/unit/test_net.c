@@ -210,6 +210,10 @@ static void test_refuses(void)
     c = config_of(0);
     c.node_count = 100000;
     CU_ASSERT(open_fails(&c, "256") == -EINVAL);
+    c = config_of(0);
+    c.nodes = addresses + 1;
+    c.node_count = 2;
+    CU_ASSERT(open_fails(&c, "127.0.0.2") == -EDESTADDRREQ);
     net_close(NULL);
 }
 
@@ -241,6 +245,7 @@ static void test_loopback_only_when_meant(void)
     net_close(n);
     c.bind_net = ip("127.0.0.0");
     c.mtu = 0;
+    addresses[0] = ip("127.0.0.1");
     n = node_open(&c);
     CU_ASSERT(net_local_address(n).s_addr == ip("127.0.0.1").s_addr);
     CU_ASSERT(net_payload_size(n) <= 16384 - 28);

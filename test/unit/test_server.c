@@ -19,6 +19,31 @@ static void test_no_daemon(void)
     CU_ASSERT_EQUAL(open_fds(), before);
 }
 
+/* A daemon that stands still, with its queue of connections full. */
+static void test_daemon_stopped(void)
+{
+    struct sockaddr_un at;
+    int before = open_fds(), filler[8], count = 0;
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    evs_handle_t h;
+    CU_ASSERT_FATAL(channel_address(&at, channel_run_dir()) == 0);
+    unlink(at.sun_path);
+    CU_ASSERT_FATAL(bind(fd, (struct sockaddr *)&at, sizeof at) == 0);
+    CU_ASSERT_FATAL(listen(fd, 0) == 0);
+    for (bool full = false; !full && count < 8; count++) {
+        filler[count] = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+        full = connect(filler[count], (struct sockaddr *)&at, sizeof at) != 0;
+    }
+    alarm(20); /* instead of waiting for ever */
+    CU_ASSERT_EQUAL(evs_initialize(&h, NULL), CS_ERR_TRY_AGAIN);
+    alarm(0);
+    while (count > 0)
+        close(filler[--count]);
+    close(fd);
+    unlink(at.sun_path);
+    CU_ASSERT_EQUAL(open_fds(), before);
+}
+
 static void test_handles(void)
 {
     struct box b = {.bad = 0};
@@ -712,6 +737,7 @@ static void test_thousand_idle(void)
 
 static const struct unit_test tests[] = {
     {"no daemon", test_no_daemon},
+    {"daemon stands still", test_daemon_stopped},
     {"handles", test_handles},
     {"first configuration", test_first_configuration},
     {"groups", test_groups},

@@ -1,0 +1,26 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
+# A node with another packet size: no ring with it, the reason in both logs, and
+# the ring of the others is not disturbed by it.
+. "$(dirname "$0")/../lib.sh"
+cluster_enter "$@"
+network 3
+for i in 1 2; do configure $i; start $i; done
+for i in 1 2; do members $i 2 || bad "node $i has no ring of 2"; done
+configure 3 totem.netmtu=1400
+start 3
+sleep 3
+for i in 1 2 3; do
+    check "node $i says what is wrong" \
+        grep -q 'set the same netmtu on every node' "$S/daemon$i.log"
+done
+for i in 1 2; do
+    check "node $i's ring was formed once with the other" \
+        [ "$(grep -c 'regular configuration' "$S/daemon$i.log")" -le 2 ]
+done
+members 1 2 5 && ok "the ring of two is still there"
+stop 3
+configure 3
+start 3
+all_members 3 && ok "with the same netmtu, one ring of three"
+finish
