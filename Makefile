@@ -128,6 +128,9 @@ sim: $(B)/sim ## simulator: SEED=n replays one, SEED_BASE=n N=m runs m
 	@$(B)/sim $(if $(SEED),--seed $(SEED),--count $(N) \
 	    $(if $(SEED_BASE),--seed-base $(SEED_BASE)))
 
+mutants: deps ## break the core in 18 places; the simulator must notice each
+	@test/mutants.sh
+
 cluster: deps ## tests with real daemons in network namespaces
 	@$(build) all
 	@B=$(B) SAN=$(SAN) test/check.sh cluster
@@ -165,5 +168,5 @@ clean: ## remove everything built
 help: ## this list
 	@grep -E '^[a-z]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 10
 
-.PHONY: all check units fuzzers test sim cluster fuzz perf demo deps tidy \
+.PHONY: all check units fuzzers test sim mutants cluster fuzz perf demo deps tidy \
         format install clean help

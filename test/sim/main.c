@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -24,7 +25,7 @@ enum {
 
 struct options {
     uint64_t seed, seed_base, count;
-    bool one, trace, coverage;
+    bool one, trace, coverage, first;
     uint32_t nodes, jobs;
 };
 
@@ -37,13 +38,14 @@ struct worker { /* shared with the parent */
 
 static const char help[] =
     "usage: sim [--count n] [--seed-base n] [--jobs n] [--nodes n] "
-    "[--coverage]\n"
+    "[--coverage] [--first]\n"
     "       sim --seed n [--nodes n] [--trace]\n"
     "Runs clusters in virtual time and checks what they deliver.\n"
     "  --count n      run n scenarios (default 2000)\n"
     "  --seed-base n  the first one's seed (default 1000000)\n"
     "  --jobs n       processes (default: one for each processor)\n"
     "  --nodes n      clusters of n nodes, 1 .. 128 (default: by the seed)\n"
+    "  --first        stop at the first failure\n"
     "  --coverage     print the state transitions and faults that were seen\n"
     "  --seed n       replay one scenario, with its time line\n"
     "  --trace        the time line tells of packets and deliveries too\n";
@@ -79,6 +81,7 @@ static struct options options_read(int argc, char **argv)
         {"nodes", required_argument, NULL, 'n'},
         {"trace", no_argument, NULL, 't'},
         {"coverage", no_argument, NULL, 'v'},
+        {"first", no_argument, NULL, 'f'},
         {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0}};
     long processors = sysconf(_SC_NPROCESSORS_ONLN);
@@ -109,6 +112,9 @@ static struct options options_read(int argc, char **argv)
             break;
         case 'v':
             o.coverage = true;
+            break;
+        case 'f':
+            o.first = true;
             break;
         case 'h':
             usage(stdout, 0);
@@ -226,6 +232,23 @@ static void worker_ended(const struct options *o, struct worker *w, int status)
         printf("too many failures, giving up\n");
 }
 
+/* With --first: one failure is enough. The others' scenarios do not count. */
+static void stop_at_first(const struct options *o, struct worker *workers)
+{
+    uint64_t failed = 0;
+    for (uint32_t i = 0; i < o->jobs; i++)
+        failed += workers[i].results.failed;
+    if (!o->first || failed == 0)
+        return;
+    for (uint32_t i = 0; i < o->jobs; i++) {
+        if (!workers[i].running)
+            continue;
+        kill(workers[i].pid, SIGKILL);
+        waitpid(workers[i].pid, NULL, 0);
+        workers[i].running = false;
+    }
+}
+
 static void print_progress(const struct options *o, struct worker *workers)
 {
     static uint64_t shown;
@@ -263,6 +286,7 @@ static int run_many(const struct options *o)
         for (uint32_t i = 0; i < o->jobs && pid > 0; i++)
             if (workers[i].running && workers[i].pid == pid)
                 worker_ended(o, &workers[i], status);
+        stop_at_first(o, workers);
         running = 0;
         for (uint32_t i = 0; i < o->jobs; i++)
             running += workers[i].running ? 1 : 0;
