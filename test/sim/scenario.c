@@ -78,13 +78,17 @@ static enum scenario_class class_pick(struct random *r)
 static void make_nodes(struct scenario *s, struct random *r,
                        uint32_t node_count)
 {
-    uint64_t pick = random_range(r, 0, 99);
-    if (pick < 3)
+    uint64_t pick = random_range(r, 0, 999);
+    if (pick < 20)
         s->node_count = 1;
-    else if (pick < 85)
+    else if (pick < 800)
         s->node_count = (uint32_t)random_range(r, 2, 5);
-    else
+    else if (pick < 940)
         s->node_count = (uint32_t)random_range(r, 6, 9);
+    else if (pick < 997)
+        s->node_count = (uint32_t)random_range(r, 16, 32);
+    else
+        s->node_count = (uint32_t)random_range(r, 33, TOTEM_NODES_MAX);
     if (node_count != 0)
         s->node_count = node_count;
     s->id_base = (uint32_t)random_scale(r, 1, 0xf0000000u);
@@ -132,6 +136,9 @@ static void make_network(struct scenario *s, struct random *r,
         s->jitter_ns *= 4;
     if (random_chance(r, 300000))
         s->queue_max = (uint32_t)random_scale(r, 16, s->queue_max);
+    /* The joins of all at once must fit, or large rings never agree. */
+    if (s->queue_max < 4 * s->node_count)
+        s->queue_max = 4 * s->node_count;
     if (class != CLASS_LOSSY && class != CLASS_RECOVERY &&
         random_chance(r, 600000))
         return;
