@@ -9,7 +9,6 @@
 /* Prints the failed condition and its place to stderr, then aborts. */
 _Noreturn void check_failed(const char *condition, const char *file, int line);
 
-#define CHECK(cond)                                                            \
-    ((cond) ? (void)0 : check_failed(#cond, __FILE__, __LINE__))
+#define CHECK(cond) ((cond) ? (void)0 : check_failed(#cond, __FILE__, __LINE__))
 
 #endif

@@ -77,7 +77,8 @@ const struct group_stats *group_stats_get(const struct group *g)
     return &g->stats;
 }
 
-/* --- sending ----------------------------------------------------------------- */
+/* --- sending -----------------------------------------------------------------
+ */
 
 bool group_is_partial(const struct group *g)
 {
@@ -149,8 +150,7 @@ static void put_item(struct group *g, const struct group_message *m,
         writer_of(g->room + g->room_used, g->room_size - g->room_used);
     bool last = g->put_offset + n == total;
     write_u8(&w, (uint8_t)((g->put_offset == 0 ? ITEM_FIRST : 0) |
-                           (last ? ITEM_LAST : 0) |
-                           (m->safe ? ITEM_SAFE : 0)));
+                           (last ? ITEM_LAST : 0) | (m->safe ? ITEM_SAFE : 0)));
     write_u8(&w, m->service);
     write_u16(&w, (uint16_t)n);
     uint8_t *to = write_claim(&w, n);
@@ -184,7 +184,8 @@ enum group_put_result group_put(struct group *g, struct totem *t,
     return GROUP_PUT_DONE;
 }
 
-/* --- receiving ---------------------------------------------------------------- */
+/* --- receiving
+ * ---------------------------------------------------------------- */
 
 /* Both sides of a new configuration begin afresh: receivers drop the pieces
  * they have, senders send a half-sent message again from its start. */
@@ -198,9 +199,8 @@ static void begin_configuration(struct group *g,
     CHECK(g->room == NULL);
     g->put_offset = 0;
     memcpy(g->members, c->members, c->member_count * sizeof *g->members);
-    g->member_count =
-        c->member_count < g->config.node_max ? c->member_count
-                                             : g->config.node_max;
+    g->member_count = c->member_count < g->config.node_max ? c->member_count
+                                                           : g->config.node_max;
 }
 
 void group_receive(struct group *g, const struct totem_event *event)

@@ -14,8 +14,8 @@
 
 struct group_config {
     uint32_t node_id;
-    uint32_t node_max;           /* senders that may be in fragments at once */
-    uint32_t message_size_max;   /* bytes, service header included */
+    uint32_t node_max;         /* senders that may be in fragments at once */
+    uint32_t message_size_max; /* bytes, service header included */
 };
 
 /* A message: its parts are sent one behind the other. The parts are borrowed
@@ -45,7 +45,7 @@ struct group_event {
     union {
         struct {
             uint32_t sender;
-            uint64_t seq;    /* of the packet that completed it */
+            uint64_t seq; /* of the packet that completed it */
             uint8_t service;
             bool safe;
             struct bytes data; /* borrowed until the next group_receive() */

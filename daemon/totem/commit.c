@@ -38,7 +38,8 @@ static void entry_fill(struct totem *t)
 static void commit_pass(struct totem *t)
 {
     t->commit.token_seq++;
-    t->passed_size = wire_commit_write(t->passed, t->config.node_id, &t->commit);
+    t->passed_size =
+        wire_commit_write(t->passed, t->config.node_id, &t->commit);
     pass(t, &t->forming.members);
 }
 
@@ -56,8 +57,9 @@ void commit_begin(struct totem *t, const struct set *members)
     struct totem_ring_id id = {.seq = t->ring_seq + 4,
                                .nonce = t->config.incarnation,
                                .rep = t->config.node_id};
-    t->commit = (struct wire_commit){
-        .ring_id = id, .first_seq = t->config.first_seq, .count = members->count};
+    t->commit = (struct wire_commit){.ring_id = id,
+                                     .first_seq = t->config.first_seq,
+                                     .count = members->count};
     for (uint32_t i = 0; i < members->count; i++)
         t->commit.entries[i].node_id = members->ids[i];
     forming_reset(t, &id);
@@ -93,8 +95,8 @@ static bool first_visit(struct totem *t, const struct wire_commit *commit)
 {
     if (commit->ring_id.seq <= t->ring_seq ||
         commit->ring_id.seq - t->ring_seq > RING_SEQ_STEP_MAX ||
-        !agreed(t, commit) ||
-        all_filled(commit) || commit->ring_id.rep == t->config.node_id)
+        !agreed(t, commit) || all_filled(commit) ||
+        commit->ring_id.rep == t->config.node_id)
         return false;
     t->commit = *commit;
     forming_reset(t, &commit->ring_id);
@@ -137,8 +139,8 @@ static bool second_visit(struct totem *t, const struct wire_commit *commit)
 static bool third_visit(struct totem *t, const struct wire_commit *commit)
 {
     if (t->forming.id.rep != t->config.node_id ||
-        commit->token_seq <= t->commit.token_seq ||
-        t->recovery.token_started || t->forming.token_seq != 0)
+        commit->token_seq <= t->commit.token_seq || t->recovery.token_started ||
+        t->forming.token_seq != 0)
         return false;
     t->commit.token_seq = commit->token_seq;
     t->recovery.token_started = true;

@@ -29,8 +29,7 @@ static void regular_up_to_safe(struct totem *t, uint64_t safe)
 {
     struct ring *r = &t->ring;
     while (r->delivered < r->store.aru) {
-        const struct store_slot *slot =
-            store_find(&r->store, r->delivered + 1);
+        const struct store_slot *slot = store_find(&r->store, r->delivered + 1);
         CHECK(slot != NULL);
         if (slot->safe && slot->seq > safe)
             break;
@@ -59,8 +58,7 @@ static void transitional_rest(struct totem *t)
     struct ring *r = &t->ring;
     bool gap = false;
     while (r->delivered < r->store.high) {
-        const struct store_slot *slot =
-            store_find(&r->store, ++r->delivered);
+        const struct store_slot *slot = store_find(&r->store, ++r->delivered);
         if (slot == NULL)
             gap = true;
         else if (!slot->recovered && (!gap || obliged(t, slot->sender)))

@@ -15,9 +15,14 @@
 #include "daemon/totem/totem.h"
 #include "daemon/totem/wire.h"
 
-enum { OLD_RINGS = 8, SENDS_BESIDES = 16, RTR_SERVED_MAX = 256,
-       RTR_PATIENCE_NS = 2000000, LINGER_NS = 2000000,
-       IDLE_HOPS_MAX = 1 << 20 };
+enum {
+    OLD_RINGS = 8,
+    SENDS_BESIDES = 16,
+    RTR_SERVED_MAX = 256,
+    RTR_PATIENCE_NS = 2000000,
+    LINGER_NS = 2000000,
+    IDLE_HOPS_MAX = 1 << 20
+};
 
 /* One packet raises this node's ring sequence by no more, so that a peer that
  * went mad cannot use up all there are. */
@@ -37,7 +42,7 @@ struct ring {
     /* Of the last token: what was passed on. */
     uint64_t token_seq, aru_sent, seq_sent;
     uint64_t token_ns, rotation_ns; /* when it came; since the time before */
-    uint64_t seq_passed; /* token.seq when it last left */
+    uint64_t seq_passed;            /* token.seq when it last left */
     uint32_t idle_hops, backlog_sent;
     bool idle; /* this visit had nothing to do, or only the sole sender had */
     uint32_t last_sender; /* of the highest packet seen; 0: none */
@@ -53,15 +58,15 @@ struct ring {
 };
 
 struct recovery {
-    struct set trans;        /* members that come from our old ring */
-    uint64_t max_aru, high;  /* over trans */
-    uint64_t safe;           /* highest known by one of trans */
+    struct set trans;       /* members that come from our old ring */
+    uint64_t max_aru, high; /* over trans */
+    uint64_t safe;          /* highest known by one of trans */
     uint8_t deliver[TOTEM_NODES_MAX / 8]; /* obligations of trans, united */
-    uint64_t next;           /* old packets below it are done with */
-    bool retrans_mine;       /* this node set the token's retrans flag */
-    uint32_t quiet_visits;   /* in a row that saw the flag down */
-    uint64_t install_seq;    /* token.seq at the first of them */
-    bool token_started;      /* representative: the first token is out */
+    uint64_t next;         /* old packets below it are done with */
+    bool retrans_mine;     /* this node set the token's retrans flag */
+    uint32_t quiet_visits; /* in a row that saw the flag down */
+    uint64_t install_seq;  /* token.seq at the first of them */
+    bool token_started;    /* representative: the first token is out */
 };
 
 /* A node that asked for a ring and then never answered. */
@@ -81,7 +86,7 @@ struct totem {
     struct ring forming; /* in COMMIT and RECOVERY */
     struct wire_commit commit;
     struct recovery recovery;
-    uint8_t *resent; /* by old seq & mask: another node has sent it again */
+    uint8_t *resent;    /* by old seq & mask: another node has sent it again */
     uint64_t *asked_ns; /* by seq & mask: when it was asked for, or 0 */
 
     /* The token, while it is here. */
@@ -89,8 +94,8 @@ struct totem {
     bool held, visit_open;
     uint32_t visit_left;
     uint64_t visit_first_seq;
-    uint32_t visit_holder; /* who would have held the token before it */
-    bool visit_safe;       /* something in it must be safe */
+    uint32_t visit_holder;  /* who would have held the token before it */
+    bool visit_safe;        /* something in it must be safe */
     uint64_t hold_end_ns;   /* held: not beyond; 0: not held */
     uint64_t linger_end_ns; /* held with messages not passed yet; 0: none */
     bool wake_requested, wake_sent;
@@ -151,8 +156,7 @@ uint32_t ring_index(const struct ring *r, uint32_t node_id);
 
 /* --- operational.c ------------------------------------------------------- */
 
-void token_on(struct totem *t, uint32_t sender,
-              const struct wire_token *token);
+void token_on(struct totem *t, uint32_t sender, const struct wire_token *token);
 void token_first(struct totem *t); /* the representative makes it */
 void visit_open(struct totem *t);
 void visit_finish(struct totem *t, uint32_t backlog_packets);

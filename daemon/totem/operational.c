@@ -9,13 +9,14 @@
  *   token was last here, since the rest may still be on its way;
  * - each visit's share follows what every member has waiting, with a least
  *   share for each, and is bounded by what the slowest member's window takes;
- * - when two rotations had nothing to do, whoever sent last holds the token, and
- *   if it alone sends a little, it keeps it for more (see may_linger()). */
+ * - when two rotations had nothing to do, whoever sent last holds the token,
+ * and if it alone sends a little, it keeps it for more (see may_linger()). */
 #include "daemon/totem/internal.h"
 
 #include "daemon/base/check.h"
 
-/* --- packets --------------------------------------------------------------- */
+/* --- packets ---------------------------------------------------------------
+ */
 
 /* The ring a data packet is for, if this node takes packets of it now: while
  * the old ring's packets are being exchanged, what this node said it has must
@@ -65,7 +66,8 @@ static bool data_store(struct totem *t, struct ring *r,
 
 /* A packet of this ring that its members cannot have sent: a stranger's; one of
  * this node that it does not know; one that got its number while the token was
- * here; a recovered one once the ring is installed, which all of them precede. */
+ * here; a recovered one once the ring is installed, which all of them precede.
+ */
 static bool data_impossible(const struct totem *t, const struct ring *r,
                             const struct wire_head *head,
                             const struct wire_data *data)
@@ -127,7 +129,8 @@ static uint32_t holder(const struct ring *r)
     return r->last_sender != 0 ? r->last_sender : r->id.rep;
 }
 
-/* --- filling a visit --------------------------------------------------------- */
+/* --- filling a visit ---------------------------------------------------------
+ */
 
 uint8_t *totem_claim(struct totem *t, size_t *size_max_bytes)
 {
@@ -183,7 +186,8 @@ void visit_open(struct totem *t)
     t->visit_open = true;
 }
 
-/* --- the token ------------------------------------------------------------- */
+/* --- the token -------------------------------------------------------------
+ */
 
 /* The paper: "retransmit the requested messages, and remove them from the
  * list". What everybody has is no longer here, nor missed. */
@@ -368,7 +372,8 @@ void token_first(struct totem *t)
     token_visit(t);
 }
 
-/* --- the end of a visit ------------------------------------------------------- */
+/* --- the end of a visit
+ * ------------------------------------------------------- */
 
 /* Nobody but this node has sent for a rotation: after a few messages the token
  * may stay a little for the next ones, which then leave at once; the others
@@ -422,8 +427,7 @@ static void token_pass(struct totem *t)
     r->seq_passed = t->token.seq;
     t->token.idle_hops = r->idle_hops;
     t->token.token_seq = ++r->token_seq;
-    t->passed_size =
-        wire_token_write(t->passed, t->config.node_id, &t->token);
+    t->passed_size = wire_token_write(t->passed, t->config.node_id, &t->token);
     pass(t, &r->members);
 }
 
@@ -463,8 +467,8 @@ static void token_update(struct totem *t, struct ring *r, uint32_t backlog)
                           : 0;
     rtr_ask(t, r);
     aru_update(t, r);
-    k->backlog_packets = backlog > UINT32_MAX - others ? UINT32_MAX
-                                                       : others + backlog;
+    k->backlog_packets =
+        backlog > UINT32_MAX - others ? UINT32_MAX : others + backlog;
     r->backlog_sent = backlog;
     r->aru_sent = k->aru;
     r->seq_sent = k->seq;
@@ -490,7 +494,8 @@ void visit_finish(struct totem *t, uint32_t backlog_packets)
     }
 }
 
-/* --- an idle ring ---------------------------------------------------------- */
+/* --- an idle ring ----------------------------------------------------------
+ */
 
 void hold_end(struct totem *t)
 {

@@ -14,7 +14,7 @@ struct store_slot {
     uint32_t sender;
     uint32_t size_bytes; /* of the packet as sent, header included; 0: none */
     bool safe;
-    bool recovered;      /* carries an old ring's packet; not for the user */
+    bool recovered; /* carries an old ring's packet; not for the user */
 };
 
 struct store {

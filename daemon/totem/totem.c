@@ -11,9 +11,9 @@
 #include <stdlib.h>
 
 static const char *const state_names[] = {
-    [TOTEM_STARTING] = "starting",       [TOTEM_OPERATIONAL] = "operational",
-    [TOTEM_GATHER] = "gather",           [TOTEM_COMMIT] = "commit",
-    [TOTEM_RECOVERY] = "recovery",       [TOTEM_LEFT] = "left"};
+    [TOTEM_STARTING] = "starting", [TOTEM_OPERATIONAL] = "operational",
+    [TOTEM_GATHER] = "gather",     [TOTEM_COMMIT] = "commit",
+    [TOTEM_RECOVERY] = "recovery", [TOTEM_LEFT] = "left"};
 
 const char *totem_state_name(enum totem_state state)
 {
@@ -193,10 +193,10 @@ static void retransmit(struct totem *t)
 
 static void token_lost(struct totem *t)
 {
-    static const char *const reasons[] = {
-        [TOTEM_OPERATIONAL] = "token lost",
-        [TOTEM_COMMIT] = "commit token lost",
-        [TOTEM_RECOVERY] = "token lost in recovery"};
+    static const char *const reasons[] = {[TOTEM_OPERATIONAL] = "token lost",
+                                          [TOTEM_COMMIT] = "commit token lost",
+                                          [TOTEM_RECOVERY] =
+                                              "token lost in recovery"};
     CHECK(t->state == TOTEM_OPERATIONAL || t->state == TOTEM_COMMIT ||
           t->state == TOTEM_RECOVERY);
     t->stats.token_losses++;

@@ -38,11 +38,12 @@ struct totem_ring_id {
 };
 
 struct totem_config {
-    uint32_t node_id;      /* not 0 */
-    uint64_t incarnation;  /* random, new at each start */
-    uint64_t ring_seq;     /* no ring with a lower or equal seq is formed */
-    uint64_t random_seed;  /* jitter of the join timer */
-    uint64_t first_seq;    /* first message of a ring is this + 1; 0 but in tests */
+    uint32_t node_id;     /* not 0 */
+    uint64_t incarnation; /* random, new at each start */
+    uint64_t ring_seq;    /* no ring with a lower or equal seq is formed */
+    uint64_t random_seed; /* jitter of the join timer */
+    uint64_t
+        first_seq; /* first message of a ring is this + 1; 0 but in tests */
     uint32_t packet_size_max; /* data packet before sealing, bytes, 256 ..
                                * 65535; the same at all members */
     uint32_t window_packets;  /* sent by all in one rotation, 8 .. 8192 */
@@ -177,12 +178,13 @@ const char *totem_state_name(enum totem_state state);
 uint64_t totem_ring_seq(const struct totem *t);
 
 enum totem_drop { /* why a packet was dropped */
-    TOTEM_DROP_MALFORMED,
-    TOTEM_DROP_STALE,     /* another ring's, an earlier round's */
-    TOTEM_DROP_DUPLICATE, /* had it already */
-    TOTEM_DROP_WINDOW,    /* beyond what this node can store */
-    TOTEM_DROP_PACKET_SIZE, /* of a node with another packet_size_max */
-    TOTEM_DROP_COUNT
+                  TOTEM_DROP_MALFORMED,
+                  TOTEM_DROP_STALE,     /* another ring's, an earlier round's */
+                  TOTEM_DROP_DUPLICATE, /* had it already */
+                  TOTEM_DROP_WINDOW,    /* beyond what this node can store */
+                  TOTEM_DROP_PACKET_SIZE, /* of a node with another
+                                             packet_size_max */
+                  TOTEM_DROP_COUNT
 };
 
 struct totem_stats {

@@ -3,12 +3,12 @@
 
 #include "daemon/base/check.h"
 
-enum { /* flags */
-    FLAG_SAFE = 1,      /* data */
-    FLAG_RECOVERED = 2, /* data */
-    FLAG_OLD_SAFE = 4,  /* data, recovered */
-    FLAG_RETRANS = 1,   /* token */
-    FLAG_FILLED = 1     /* commit entry */
+enum {                     /* flags */
+       FLAG_SAFE = 1,      /* data */
+       FLAG_RECOVERED = 2, /* data */
+       FLAG_OLD_SAFE = 4,  /* data, recovered */
+       FLAG_RETRANS = 1,   /* token */
+       FLAG_FILLED = 1     /* commit entry */
 };
 
 bool wire_head_read(struct reader *r, struct wire_head *head)
@@ -86,10 +86,9 @@ bool wire_ring_id_equal(const struct totem_ring_id *a,
 bool wire_data_read(struct reader *r, const struct wire_head *head,
                     struct wire_data *data)
 {
-    *data = (struct wire_data){
-        .safe = (head->flags & FLAG_SAFE) != 0,
-        .recovered = (head->flags & FLAG_RECOVERED) != 0,
-        .old_safe = (head->flags & FLAG_OLD_SAFE) != 0};
+    *data = (struct wire_data){.safe = (head->flags & FLAG_SAFE) != 0,
+                               .recovered = (head->flags & FLAG_RECOVERED) != 0,
+                               .old_safe = (head->flags & FLAG_OLD_SAFE) != 0};
     data->ring_hash = read_u64(r);
     data->seq = read_u64(r);
     if (data->recovered) {
@@ -105,8 +104,7 @@ bool wire_data_read(struct reader *r, const struct wire_head *head,
 size_t wire_data_head_write(uint8_t *out, uint32_t sender,
                             const struct wire_data *data)
 {
-    struct writer w =
-        writer_of(out, WIRE_DATA_SIZE + WIRE_RECOVERED_SIZE);
+    struct writer w = writer_of(out, WIRE_DATA_SIZE + WIRE_RECOVERED_SIZE);
     uint8_t flags = (uint8_t)((data->safe ? FLAG_SAFE : 0) |
                               (data->recovered ? FLAG_RECOVERED : 0) |
                               (data->old_safe ? FLAG_OLD_SAFE : 0));

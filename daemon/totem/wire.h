@@ -55,7 +55,7 @@ struct wire_data {
 
 struct wire_token {
     struct totem_ring_id ring_id;
-    uint64_t token_seq;       /* hops; tells a retransmitted token */
+    uint64_t token_seq; /* hops; tells a retransmitted token */
     uint64_t seq, aru;
     uint32_t aru_id;          /* who keeps aru low; 0: nobody */
     uint32_t backlog_packets; /* sum of what the members have waiting */
@@ -76,8 +76,8 @@ struct wire_commit_entry {
     bool filled;
     uint64_t incarnation;
     struct totem_ring_id old_ring_id;
-    uint64_t aru, high; /* of the old ring's packets at this member */
-    uint64_t safe;      /* known to be at all members of the old ring */
+    uint64_t aru, high;      /* of the old ring's packets at this member */
+    uint64_t safe;           /* known to be at all members of the old ring */
     uint32_t window_packets; /* what it has room for */
     uint8_t deliver[TOTEM_NODES_MAX / 8]; /* see struct ring */
 };
