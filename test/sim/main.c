@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/time.h>
 #include <sys/wait.h>
@@ -25,7 +26,7 @@ enum {
 
 struct options {
     uint64_t seed, seed_base, count;
-    bool one, trace, coverage, first;
+    bool one, trace, coverage, first, whole;
     uint32_t nodes, jobs;
 };
 
@@ -39,7 +40,7 @@ struct worker { /* shared with the parent */
 static const char help[] =
     "usage: sim [--count n] [--seed-base n] [--jobs n] [--nodes n] "
     "[--coverage] [--first]\n"
-    "       sim --seed n [--nodes n] [--trace]\n"
+    "       sim --seed n [--nodes n] [--trace] [--whole]\n"
     "Runs clusters in virtual time and checks what they deliver.\n"
     "  --count n      run n scenarios (default 2000)\n"
     "  --seed-base n  the first one's seed (default 1000000)\n"
@@ -47,7 +48,9 @@ static const char help[] =
     "  --nodes n      clusters of n nodes, 1 .. 128 (default: by the seed)\n"
     "  --first        stop at the first failure\n"
     "  --coverage     print the state transitions and faults that were seen\n"
-    "  --seed n       replay one scenario, with its time line\n"
+    "  --seed n       replay one scenario, with its time line; one that fails\n"
+    "                 is made as small as it can be first\n"
+    "  --whole        do not make it smaller\n"
     "  --trace        the time line tells of packets and deliveries too\n";
 
 static _Noreturn void usage(FILE *to, int status)
@@ -82,6 +85,7 @@ static struct options options_read(int argc, char **argv)
         {"trace", no_argument, NULL, 't'},
         {"coverage", no_argument, NULL, 'v'},
         {"first", no_argument, NULL, 'f'},
+        {"whole", no_argument, NULL, 'w'},
         {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0}};
     long processors = sysconf(_SC_NPROCESSORS_ONLN);
@@ -112,6 +116,9 @@ static struct options options_read(int argc, char **argv)
             break;
         case 'v':
             o.coverage = true;
+            break;
+        case 'w':
+            o.whole = true;
             break;
         case 'f':
             o.first = true;
@@ -171,6 +178,14 @@ static int run_one(const struct options *o)
     char text[1024];
     setvbuf(stdout, NULL, _IOLBF, 0);
     scenario_make(&s, o->seed, o->nodes);
+    if (!o->whole &&
+        !world_run(&s, false, false, &results, text, sizeof text)) {
+        uint32_t faults = s.fault_count, runs = scenario_shrink(&s, text);
+        printf("fails; shrunk in %u runs from %u faults to %u "
+               "(--whole: as it was)\n",
+               runs, faults, s.fault_count);
+    }
+    memset(&results, 0, sizeof results);
     scenario_print(&s);
     if (!world_run(&s, true, o->trace, &results, text, sizeof text))
         print_failure(o->seed, o->nodes, text);

@@ -105,6 +105,10 @@ struct scenario {
 /* `node_count` 0: from the seed. */
 void scenario_make(struct scenario *s, uint64_t seed, uint32_t node_count);
 void scenario_print(const struct scenario *s);
+/* Makes a scenario that fails with that text smaller, as long as the same
+ * property fails. Gives the number of runs that took. */
+uint32_t scenario_shrink(struct scenario *s, const char *failure);
+
 const char *fault_name(enum fault_kind kind);
 
 // --- world.c ----------------------------------------------------------------
