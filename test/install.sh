@@ -47,6 +47,11 @@ fill api/libevs.pc.in "$LIBDIR/pkgconfig/libevs.pc"
 for page in doc/man/*.[0-9]; do
     put 644 "$MANDIR/man${page##*.}" "$page"
 done
+# `man evs_join` is `man evs`.
+sed -n 's/^ *\(evs_[a-z_]*\);$/\1/p' api/libevs.map |
+    while read -r function; do
+        ln -sf evs.3 "$DESTDIR$MANDIR/man3/$function.3"
+    done
 
 conf=$SYSCONFDIR/ais/openais.conf
 if [ -e "$DESTDIR$conf" ]; then

@@ -57,7 +57,6 @@ static void interface_take(struct interface *found, const struct ifaddrs *i,
     found->multicast = (i->ifa_flags & IFF_MULTICAST) != 0;
     if (found->loopback && (wanted.s_addr & ~mask.s_addr) != 0)
         found->address = wanted;
-    snprintf(found->label, sizeof found->label, "%s", i->ifa_name);
     snprintf(found->name, sizeof found->name, "%s", i->ifa_name);
     found->name[strcspn(found->name, ":")] = 0;
 }
@@ -120,21 +119,34 @@ int interface_find(struct interface *found, struct in_addr wanted, char *error,
     return code;
 }
 
+/* The protocol thread asks, and must not wait: the call that tells addresses
+ * would, for the lock under which networks are configured. Binding does not. */
+static bool address_is_local(struct in_addr address)
+{
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_in at = address_of(address, 0);
+    bool local = fd < 0 || bind(fd, (struct sockaddr *)&at, sizeof at) == 0 ||
+                 errno != EADDRNOTAVAIL;
+    if (fd >= 0)
+        close(fd);
+    return local;
+}
+
+/* The address first: it goes with its interface, and for one that is not there
+ * the second question would have the kernel look for a module. */
 bool interface_is_up(const struct interface *i, int any_socket)
 {
     struct ifreq request = {0};
     memcpy(request.ifr_name, i->name, sizeof request.ifr_name);
-    if (ioctl(any_socket, SIOCGIFFLAGS, &request) != 0 ||
-        (request.ifr_flags & IFF_UP) == 0)
-        return false;
-    if (i->loopback)
-        return true;
-    /* An address given with the question makes the kernel look for that one
-     * among the interface's; it answers with another if it is not there. */
-    struct sockaddr_in address = address_of(i->address, 0);
-    memset(&request, 0, sizeof request);
-    memcpy(request.ifr_name, i->label, sizeof request.ifr_name);
-    memcpy(&request.ifr_addr, &address, sizeof address);
-    return ioctl(any_socket, SIOCGIFADDR, &request) == 0 &&
-           address_in(&request.ifr_addr).s_addr == i->address.s_addr;
+    return address_is_local(i->address) &&
+           ioctl(any_socket, SIOCGIFFLAGS, &request) == 0 &&
+           (request.ifr_flags & IFF_UP) != 0;
+}
+
+int interface_index(const struct interface *i, int any_socket)
+{
+    struct ifreq request = {0};
+    memcpy(request.ifr_name, i->name, sizeof request.ifr_name);
+    return ioctl(any_socket, SIOCGIFINDEX, &request) == 0 ? request.ifr_ifindex
+                                                          : 0;
 }

@@ -32,7 +32,6 @@ enum {
 };
 
 struct interface {
-    char label[IF_NAMESIZE]; /* of the address: may be "eth0:1" */
     char name[IF_NAMESIZE];
     int index;
     struct in_addr address;
@@ -99,9 +98,12 @@ struct net {
 int interface_find(struct interface *found, struct in_addr wanted, char *error,
                    size_t error_size);
 bool interface_is_up(const struct interface *i, int any_socket);
+int interface_index(const struct interface *i, int any_socket); /* 0: gone */
 
-/* socket.c: opens both sockets of `n`. */
+/* socket.c: opens both sockets of `n`; joins the group on the interface as it
+ * is now, 0 or -errno. */
 int sockets_open(struct net *n, char *error, size_t error_size);
+int sockets_multicast_again(struct net *n);
 
 /* receive.c */
 void receiver_init(struct receiver *rx);

@@ -174,9 +174,20 @@ int net_fd(const struct net *n, enum net_channel channel)
     return n->fds[channel];
 }
 
-bool net_interface_up(const struct net *n)
+bool net_interface_up(struct net *n)
 {
-    return interface_is_up(&n->interface, n->fds[NET_TOKEN]);
+    struct interface *i = &n->interface;
+    int fd = n->fds[NET_TOKEN];
+    if (!interface_is_up(i, fd))
+        return false;
+    int index = interface_index(i, fd), before = i->index;
+    if (index == before || index == 0)
+        return index != 0;
+    i->index = index;
+    if (!n->config.multicast || sockets_multicast_again(n) == 0)
+        return true;
+    i->index = before; /* another time */
+    return false;
 }
 
 const struct net_stats *net_stats_get(const struct net *n)

@@ -110,8 +110,10 @@ uint32_t net_discard(struct net *n);
  * from the socket's error queue); 0: none. A hint, not a proof. */
 uint32_t net_unreachable_next(struct net *n);
 
-/* True when the interface is up and still has the address. Asks the kernel. */
-bool net_interface_up(const struct net *n);
+/* True when the interface is up and still has the address. Asks the kernel;
+ * where net.ipv4.ip_nonlocal_bind is set, a lost address is not noticed. If it
+ * is a new interface under the old name, joins the multicast group there. */
+bool net_interface_up(struct net *n);
 
 struct net_stats {
     uint64_t sent_datagrams, sent_bytes, send_calls, send_errors;

@@ -136,6 +136,15 @@ static int data_socket_open(struct net *n, char *error, size_t error_size)
     return code;
 }
 
+int sockets_multicast_again(struct net *n)
+{
+    const struct interface *i = &n->interface;
+    int code = multicast_out_set(n->fds[NET_TOKEN], i);
+    if (code == 0)
+        code = multicast_in_set(n->fds[NET_DATA], i, n->config.mcast_addr);
+    return code == -EADDRINUSE ? 0 : code; /* it was a member still */
+}
+
 int sockets_open(struct net *n, char *error, size_t error_size)
 {
     int code = token_socket_open(n, error, error_size);

@@ -140,7 +140,7 @@ claim:
                 /* TRY_AGAIN: the program comes back when it likes. Here, not
                  * before there is room: one nudge must do. */
                 blocked = true;
-                atomic { head != head_seen -> blocked = false }
+                atomic { my_tail - head < SLOTS -> blocked = false }
             :: request -> /* claim_waiting(): ring_wait_room() */
 #if MUTANT == 4
                 saw = (my_tail - head < SLOTS);
@@ -225,77 +225,71 @@ inline sleep_look(as)
 proctype Daemon()
 {
     byte my_head, released, tail_seen, my_reply_tail, was;
-    /* listed: in the list of active clients, whose rings are looked at. */
-    bool listed = true, saw, dozing;
+    bool saw, dozing;
 
     do
     :: true ->
-        if
-        :: listed ->
-            /* client_answer(): all that is there. */
-            do
-            :: my_head == tail_seen ->
-                tail_seen = tail;
-                if
-                :: my_head == tail_seen -> break
-                :: else
-                fi
-            :: my_head != tail_seen ->
-                if
-                :: is_request[my_head % SLOTS] ->
-                    my_reply_tail++;
-                    reply_tail = my_reply_tail;
-                    if
-                    :: reply_asleep == ASLEEP ->
-                        exchange(reply_asleep, was, reply_announced);
-                        if
-                        :: was != AWAKE -> reply_fd = true
-                        :: else
-                        fi
-                    :: else
-                    fi
-                :: else
-                fi;
-                my_head++
-            od;
-            /* give_back(): ring_release() */
+        /* client_answer(): all that is there. */
+        do
+        :: my_head == tail_seen ->
+            tail_seen = tail;
             if
-            :: released != my_head ->
-                released = my_head;
-                head = my_head;
+            :: my_head == tail_seen -> break
+            :: else
+            fi
+        :: my_head != tail_seen ->
+            if
+            :: is_request[my_head % SLOTS] ->
+                my_reply_tail++;
+                reply_tail = my_reply_tail;
                 if
-                :: waiting != 0 ->
-                    exchange(waiting, was, room_announced);
+                :: reply_asleep == ASLEEP ->
+                    exchange(reply_asleep, was, reply_announced);
                     if
-                    :: was != 0 -> reply_fd = true
+                    :: was != AWAKE -> reply_fd = true
                     :: else
                     fi
                 :: else
                 fi
             :: else
             fi;
-            /* server_arm(), as the clock and the token have it. */
-            dozing = false;
-            saw = false;
+            my_head++
+        od;
+        /* give_back(): ring_release() */
+        if
+        :: released != my_head ->
+            released = my_head;
+            head = my_head;
             if
-            :: saw = true /* the token circulates: the next visit looks again */
-            :: sleep_look(DOZING);
-                dozing = true
-            :: sleep_look(ASLEEP);
+            :: waiting != 0 ->
+                exchange(waiting, was, room_announced);
                 if
-                :: saw -> exchange(asleep, was, announced)
-                :: else -> listed = false
+                :: was != 0 -> reply_fd = true
+                :: else
                 fi
+            :: else
             fi
-        :: else -> saw = false
+        :: else
+        fi;
+        /* server_arm(), as the clock and the token have it. */
+        dozing = false;
+        if
+        :: saw = true /* the token circulates: the next visit looks again */
+        :: sleep_look(DOZING);
+            dozing = true /* the announcement stays, whatever was seen */
+        :: sleep_look(ASLEEP);
+            if
+            :: saw -> exchange(asleep, was, announced)
+            :: else
+            fi
         fi;
         if
         :: saw
         :: else ->
 end_sleep:
             if
-            :: atomic { bell -> bell = false; listed = true }
-            :: dozing && !blocked -> dozing = false /* the doze ends */
+            :: atomic { bell -> bell = false }
+            :: dozing && !blocked /* the doze ends */
             fi
         fi
     od

@@ -571,15 +571,22 @@ static struct {
     int home, a, b;
 } spaces = {-1, -1, -1};
 
-/* Two namespaces, a cable between them: 10.77.0.1 and 10.77.0.2. */
-static bool spaces_make(void)
+/* An interface loses what is sent until the kernel, a moment after it was set
+ * up, has seen its carrier. */
+static bool end_is_up(int space)
 {
-    spaces.home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
-    spaces.b = namespace_new();
-    spaces.a = namespace_new();
-    if (spaces.home < 0 || spaces.a < 0 || spaces.b < 0)
-        return false;
-    return run("true %d; ip link add va mtu 9000 type veth peer name vb "
+    return setns(space, CLONE_NEWNET) == 0 &&
+           run("true %d; for i in $(seq 500); do ip -o link show | "
+               "grep -q ' v[ab]@.*state UP' && exit 0; sleep 0.01; done; "
+               "exit 1",
+               0) == 0;
+}
+
+/* From namespace a to b: 10.77.0.1 and 10.77.0.2. */
+static bool cable_make(void)
+{
+    return setns(spaces.a, CLONE_NEWNET) == 0 &&
+           run("true %d; ip link add va mtu 9000 type veth peer name vb "
                "mtu 9000",
                0) == 0 &&
            run("ip link set vb netns /proc/%d/fd/%d", spaces.b) == 0 &&
@@ -589,7 +596,17 @@ static bool spaces_make(void)
            setns(spaces.b, CLONE_NEWNET) == 0 &&
            run("true %d; ip addr add 10.77.0.2/24 dev vb && "
                "ip link set vb up",
-               0) == 0;
+               0) == 0 &&
+           end_is_up(spaces.a) && end_is_up(spaces.b);
+}
+
+/* Two namespaces, a cable between them. */
+static bool spaces_make(void)
+{
+    spaces.home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+    spaces.b = namespace_new();
+    spaces.a = namespace_new();
+    return spaces.home >= 0 && spaces.a >= 0 && spaces.b >= 0 && cable_make();
 }
 
 static void spaces_free(void)
@@ -684,6 +701,16 @@ static void test_interface_lost(void)
     CU_ASSERT(net_interface_up(a));
     CU_ASSERT(run("true %d; ip link del va", 0) == 0);
     CU_ASSERT(!net_interface_up(a));
+
+    /* A new one with the old name and address: the group is joined again. */
+    CU_ASSERT_FATAL(cable_make());
+    CU_ASSERT_FATAL(setns(spaces.a, CLONE_NEWNET) == 0);
+    CU_ASSERT(net_interface_up(a));
+    CU_ASSERT(net_interface_up(a));
+    struct net *b = multicast_open(spaces.b, 0, "239.192.7.1");
+    multicast_burst(a, b, 60);
+    multicast_burst(b, a, 60);
+    net_close(b);
     net_close(a);
     spaces_free();
 }
