@@ -135,6 +135,16 @@ cluster: deps ## tests with real daemons in network namespaces
 	@$(build) all
 	@B=$(B) SAN=$(SAN) test/check.sh cluster
 
+FULL ?=
+model: deps ## check the models of doc/model with spin; FULL=1: longer
+	@B=$(B) FULL=$(FULL) test/model.sh
+
+NODES ?= 3
+soak: deps ## daemons under load and random faults: MINUTES=n NODES=k SEED=n
+	@$(build) all
+	@B=$(B) SAN=$(SAN) MINUTES=$(MINUTES) NODES=$(NODES) SEED=$(SEED) \
+	    test/soak.sh
+
 MINUTES ?= 1
 fuzz: ## fuzz every parser for MINUTES=n each (clang)
 	@test/fuzz/fuzz.sh $(MINUTES)

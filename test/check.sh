@@ -7,7 +7,7 @@ set -u
 cd "$(dirname "$0")/.."
 B=${B:-build/plain}
 export B
-kinds=${*:-tidy unit golden fuzz sim cluster}
+kinds=${*:-tidy unit golden fuzz sim model cluster}
 passed=0 failed=0 skipped=0
 logs=$B/log
 mkdir -p "$logs"
@@ -48,6 +48,7 @@ for kind in $kinds; do
         run "corpus ${t##*/fuzz_}" "$t" "test/fuzz/corpus/${t##*/fuzz_}"
     done ;;
     sim) run simulator "$B/sim" --count "${SIM_COUNT:-2000}" ;;
+    model) run model test/model.sh ;;
     cluster) for t in test/cluster/[a-z]*.sh; do
         run "cluster $(basename "$t" .sh)" "$t"
     done ;;

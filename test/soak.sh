@@ -169,15 +169,19 @@ whole() {
     done
 }
 
-# One ring of all that lasts; $healed: how long it took, ms, from $1 on.
+# One ring of all that lasts; $healed: when it was first seen, ms after $1.
 one_ring() {
-    local begin=$1 since=$1
-    now_ms
-    while [ $((ms - since)) -lt $STEADY_MS ]; do
-        sleep 0.05
+    local begin=$1 since="" i
+    while :; do
+        sleep 0.02
         now_ms
-        whole || since=$ms
-        if [ $((since - begin)) -gt $HEAL_MS ]; then
+        if whole; then
+            since=${since:-$ms}
+            [ $((ms - since)) -lt $STEADY_MS ] || break
+            continue
+        fi
+        since=""
+        if [ $((ms - begin)) -gt $HEAL_MS ]; then
             bad "no ring of all within $((HEAL_MS / 1000)) s; last told:"
             for i in $(seq "$nodes"); do
                 note "        node $i: $(tail -n 1 "$S/client$i.log")"
@@ -222,13 +226,15 @@ judge() {
         for (i = 1; i <= NF; i++) {
             if (i <= warm && $i > before) before = $i
             if (i > warm && $i > after) after = $i
-            if (i > warm) { n++; sx += i; sy += $i; sxx += i * i; sxy += i * $i }
+            if (i > warm) {
+                n++; sx += i; sy += $i; sxx += i * i; sxy += i * $i
+            }
         }
         d = n * sxx - sx * sx
         allowed = slack > 0 ? slack : 0
         if (slack > 0 && before / 10 > slack) allowed = before / 10
-        printf "%s: first %d, warm-up most %d, later most %d %s over %d rounds, " \
-            "trend %+.1f a round\n", what, $1, before, after, unit, NF,
+        printf "%s: first %d, warm-up most %d, later most %d %s over %d " \
+            "rounds, trend %+.1f a round\n", what, $1, before, after, unit, NF,
             d == 0 ? 0 : (n * sxy - sx * sy) / d
         exit after > before + allowed
     }'

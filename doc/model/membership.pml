@@ -17,7 +17,7 @@
  * without.
  *
  * MUTANT=1  a stranger that accuses a member of a working ring is followed
- * MUTANT=2  a ring's identity has no nonce (its representative's incarnation) */
+ * MUTANT=2  a ring's identity lacks the nonce, its maker's incarnation */
 #ifndef MUTANT
 #define MUTANT 0
 #endif
@@ -47,68 +47,74 @@
 #else
 #define identity(seq, rep, inc) ((seq) << 4 | (rep) << 2 | (inc))
 #endif
-#define seq_of(id) ((id) >> 4)
-#define rep_of(id) (((id) >> 2) & 3)
 
-typedef ring_t { byte id, members, incs }
+/* A ring in one number: identity, members, incarnations. */
+#define ring_of(id, members, incs) ((id) | (members) << 8 | (incs) << 11)
+#define id_of(r) ((r) & 255)
+#define members_of(r) (((r) >> 8) & 7)
+#define incs_of(r) ((r) >> 11)
+#define seq_of(r) (((r) >> 4) & 15)
+#define rep_of(r) (((r) >> 2) & 3)
+
 typedef node_t {
     byte state, inc, seq;
     byte proc, fail, consensus;
     byte hop;                 /* of the token, when last here */
-    ring_t ring, forming;
+    int ring, forming;
 }
-typedef join_t { byte proc, fail, seq, inc }
-typedef token_t { bool there; byte hop, at; ring_t ring }
+typedef token_t { byte hop, at; int ring } /* hop 0: there is none */
+/* A join in one number. */
+#define join_of(proc, fail, seq, inc) \
+    ((proc) | (fail) << 3 | (seq) << 6 | (inc) << 10)
+#define proc_in(j) ((j) & 7)
+#define fail_in(j) (((j) >> 3) & 7)
+#define seq_in(j) (((j) >> 6) & 15)
+#define inc_in(j) ((j) >> 10)
 
 node_t node[N];
-join_t join[N];   /* the newest of each node */
+int join[N];      /* the newest of each node */
 byte pend[N];     /* who has not had it yet */
 token_t token[N]; /* of the ring that each node represents */
 byte faults = FAULTS;
 byte returning;   /* nodes that are down and will be back */
 
 /* What was lost in the network for a while. */
-join_t late_join; byte late_from, late_to = N;
+int late_join; byte late_from, late_to = N;
 token_t late_token;
-token_t nothing;
 
 #define live_of(i) (node[i].proc & ~node[i].fail)
 #define same_ring(i, k) \
-    (node[k].state == OPERATIONAL && node[k].ring.id == node[i].ring.id)
+    (node[k].state == OPERATIONAL && id_of(node[k].ring) == id_of(node[i].ring))
 #define forms(k, id_) ((node[k].state == COMMIT || \
-    node[k].state == RECOVERY) && node[k].forming.id == id_)
-#define moves(id_) (token[rep_of(id_)].there && token[rep_of(id_)].ring.id == id_)
+    node[k].state == RECOVERY) && id_of(node[k].forming) == id_)
+#define moves(id_) (token[rep_of(id_)].hop && \
+    id_of(token[rep_of(id_)].ring) == id_)
 #define in_ring(i, k) (same_ring(i, k) || \
-    (forms(k, node[i].ring.id) && moves(node[i].ring.id)))
-#define needs(i, k) (!has(node[i].ring.members, k) || in_ring(i, k))
+    (forms(k, id_of(node[i].ring)) && moves(id_of(node[i].ring))))
+#define needs(i, k) (!has(members_of(node[i].ring), k) || in_ring(i, k))
 #define broken(i) (!needs(i, 0) || !needs(i, 1) || !needs(i, 2))
 #define quiet (pend[0] == 0 && pend[1] == 0 && pend[2] == 0)
-#define about(t, i) (token[t].there && has(token[t].ring.members, i))
-#define installs(t) (t.hop >= 2 * (has(t.ring.members, 0) + \
-    has(t.ring.members, 1) + has(t.ring.members, 2)))
+#define about(t, i) (token[t].hop && has(members_of(token[t].ring), i))
+#define installs(t) (t.hop >= 2 * (has(members_of(t.ring), 0) + \
+    has(members_of(t.ring), 1) + has(members_of(t.ring), 2)))
 #define calm(i) (quiet && !about(0, i) && !about(1, i) && !about(2, i))
 #define well(i) (node[i].state == DOWN || \
-    (node[i].state == OPERATIONAL && node[i].ring.members == up && !broken(i)))
+    (node[i].state == OPERATIONAL && members_of(node[i].ring) == up && \
+    !broken(i)))
 #define up ((node[0].state != DOWN) | (node[1].state != DOWN) << 1 | \
     (node[2].state != DOWN) << 2)
 #define whole (well(0) && well(1) && well(2))
 
 inline join_send(i)
 {
-    join[i].proc = node[i].proc; join[i].fail = node[i].fail;
-    join[i].seq = node[i].seq; join[i].inc = node[i].inc;
+    join[i] = join_of(node[i].proc, node[i].fail, node[i].seq, node[i].inc);
     pend[i] = up & ~bit(i)
 }
 
-inline token_clear(t)
+inline token_clear(t) { t.hop = 0; t.at = 0; t.ring = 0 }
+inline token_copy(to, from)
 {
-    t.there = false; t.hop = 0; t.at = 0;
-    t.ring.id = 0; t.ring.members = 0; t.ring.incs = 0
-}
-
-inline copy_ring(to, from)
-{
-    to.id = from.id; to.members = from.members; to.incs = from.incs
+    to.hop = from.hop; to.at = from.at; to.ring = from.ring
 }
 
 /* To the next higher member, or the lowest. */
@@ -117,7 +123,7 @@ inline token_pass(t)
     t.hop++;
     t.at = (t.at + 1) % N;
     do
-    :: !has(t.ring.members, t.at) -> t.at = (t.at + 1) % N
+    :: !has(members_of(t.ring), t.at) -> t.at = (t.at + 1) % N
     :: else -> break
     od
 }
@@ -126,24 +132,17 @@ inline token_pass(t)
 inline forget(i)
 {
     if
-    :: node[i].state != GATHER -> node[i].consensus = 0
-    :: else
-    fi;
-    if
-    :: node[i].state == OPERATIONAL -> node[i].proc = 0; node[i].fail = 0
-    :: else
-    fi;
-    if
-    :: node[i].state == OPERATIONAL || node[i].state == GATHER ->
-        node[i].hop = 0; node[i].forming.id = 0;
-        node[i].forming.members = 0; node[i].forming.incs = 0
-    :: else
+    :: node[i].state == GATHER -> node[i].hop = 0; node[i].forming = 0
+    :: node[i].state == OPERATIONAL || node[i].state == DOWN ->
+        node[i].hop = 0; node[i].forming = 0; node[i].consensus = 0;
+        node[i].proc = 0; node[i].fail = 0
+    :: else -> node[i].consensus = 0
     fi
 }
 
 /* An identity names one set of members, wherever it is known. (For ever: within
  * an incarnation a representative's sequence only grows.) */
-#define agrees(a, b) (a.id != b.id || a.members == b.members)
+#define agrees(a, b) (id_of(a) != id_of(b) || members_of(a) == members_of(b))
 #define agrees_at(r, k) (agrees(r, node[k].ring) && \
     agrees(r, node[k].forming) && agrees(r, token[k].ring))
 inline one_set(r)
@@ -155,12 +154,12 @@ inline one_set(r)
 /* No node installs a ring that it is not in. */
 inline install(i)
 {
-    assert(has(node[i].forming.members, i));
+    assert(has(members_of(node[i].forming), i));
     one_set(node[i].forming);
-    copy_ring(node[i].ring, node[i].forming);
+    node[i].ring = node[i].forming;
     node[i].state = OPERATIONAL;
-    printf("node %d: ring %d of %d, members %d\n", i,
-        seq_of(node[i].ring.id), rep_of(node[i].ring.id), node[i].ring.members);
+    printf("node %d: ring %d of %d, members %d\n", i, seq_of(node[i].ring),
+        rep_of(node[i].ring), members_of(node[i].ring));
     forget(i)
 }
 
@@ -173,9 +172,8 @@ inline consensus_check(i)
        (live_of(i) & (bit(i) - 1)) == 0 ->
         node[i].seq++;
         assert(node[i].seq < SEQ_MAX);
-        node[i].forming.id = identity(node[i].seq, i, node[i].inc);
-        node[i].forming.members = live_of(i);
-        node[i].forming.incs = node[i].inc << (2 * i);
+        node[i].forming = ring_of(identity(node[i].seq, i, node[i].inc),
+            live_of(i), node[i].inc << (2 * i));
         one_set(node[i].forming);
         printf("node %d: makes ring %d, members %d\n", i, node[i].seq,
             live_of(i));
@@ -183,10 +181,10 @@ inline consensus_check(i)
         node[i].hop = 0;
         forget(i);
         if
-        :: node[i].forming.members == bit(i) -> install(i)
+        :: members_of(node[i].forming) == bit(i) -> install(i)
         :: else ->
-            token[i].there = true; token[i].hop = 0; token[i].at = i;
-            copy_ring(token[i].ring, node[i].forming);
+            token[i].hop = 0; token[i].at = i;
+            token[i].ring = node[i].forming;
             token_pass(token[i])
         fi
     :: else
@@ -210,8 +208,8 @@ inline timer(i)
     :: node[i].state == GATHER -> /* the consensus timeout */
         node[i].fail = node[i].fail | (live_of(i) & ~node[i].consensus);
         node[i].consensus = bit(i)
-    :: node[i].state == OPERATIONAL -> gather(i, node[i].ring.members)
-    :: else -> gather(i, node[i].forming.members)
+    :: node[i].state == OPERATIONAL -> gather(i, members_of(node[i].ring))
+    :: else -> gather(i, members_of(node[i].forming))
     fi;
     join_send(i);
     consensus_check(i)
@@ -222,46 +220,48 @@ inline join_hear(i, s, j)
 {
     heard = false; entered = false; changed = false;
     printf("node %d (state %d): join of %d: proc %d fail %d seq %d\n", i,
-        node[i].state, s, j.proc, j.fail, j.seq);
+        node[i].state, s, proc_in(j), fail_in(j), seq_in(j));
     if
     :: node[i].state == DOWN
     :: node[i].state == GATHER -> heard = true
     :: node[i].state == OPERATIONAL ->
         if
-        :: has(node[i].ring.members, s) && j.seq < seq_of(node[i].ring.id) &&
-           inc_of(node[i].ring.incs, s) == j.inc
+        :: has(members_of(node[i].ring), s) &&
+           seq_in(j) < seq_of(node[i].ring) &&
+           inc_of(incs_of(node[i].ring), s) == inc_in(j)
 #if MUTANT != 1
-        :: !has(node[i].ring.members, s) && (j.fail & node[i].ring.members)
+        :: !has(members_of(node[i].ring), s) &&
+           (fail_in(j) & members_of(node[i].ring))
 #endif
         :: else -> heard = true; entered = true;
-            gather(i, (node[i].ring.members | bit(s)))
+            gather(i, (members_of(node[i].ring) | bit(s)))
         fi
     :: else ->
         if
-        :: !has(node[i].forming.members, s)
-        :: has(node[i].forming.members, s) &&
-           j.seq < seq_of(node[i].forming.id) &&
-           ((node[i].state == COMMIT && within(j.proc, node[i].proc) &&
-               within(j.fail, node[i].fail)) ||
+        :: !has(members_of(node[i].forming), s)
+        :: has(members_of(node[i].forming), s) &&
+           seq_in(j) < seq_of(node[i].forming) &&
+           ((node[i].state == COMMIT && within(proc_in(j), node[i].proc) &&
+               within(fail_in(j), node[i].fail)) ||
             (node[i].state == RECOVERY &&
-               inc_of(node[i].forming.incs, s) == j.inc))
+               inc_of(incs_of(node[i].forming), s) == inc_in(j)))
         :: else -> heard = true; entered = true;
-            gather(i, (node[i].forming.members | bit(s)))
+            gather(i, (members_of(node[i].forming) | bit(s)))
         fi
     fi;
     if
     :: heard && !has(node[i].fail, s) ->
         if
-        :: j.seq > node[i].seq -> node[i].seq = j.seq
+        :: seq_in(j) > node[i].seq -> node[i].seq = seq_in(j)
         :: else
         fi;
-        changed = !within(j.proc | bit(s), node[i].proc);
-        node[i].proc = node[i].proc | j.proc | bit(s);
+        changed = !within(proc_in(j) | bit(s), node[i].proc);
+        node[i].proc = node[i].proc | proc_in(j) | bit(s);
         if
-        :: has(j.fail, i) -> node[i].fail = node[i].fail | bit(s);
+        :: has(fail_in(j), i) -> node[i].fail = node[i].fail | bit(s);
             changed = true
-        :: else -> changed = changed || !within(j.fail, node[i].fail);
-            node[i].fail = node[i].fail | j.fail
+        :: else -> changed = changed || !within(fail_in(j), node[i].fail);
+            node[i].fail = node[i].fail | fail_in(j)
         fi;
         if
         :: changed -> node[i].consensus = bit(i)
@@ -272,7 +272,7 @@ inline join_hear(i, s, j)
         :: else
         fi;
         if
-        :: j.proc == node[i].proc && j.fail == node[i].fail ->
+        :: proc_in(j) == node[i].proc && fail_in(j) == node[i].fail ->
             node[i].consensus = node[i].consensus | bit(s)
         :: else
         fi;
@@ -284,25 +284,25 @@ inline join_hear(i, s, j)
 /* commit_on(), recovery_visit(): the token t is at node i. */
 inline token_take(i, t)
 {
-    size = has(t.ring.members, 0) + has(t.ring.members, 1) +
-           has(t.ring.members, 2);
+    size = has(members_of(t.ring), 0) + has(members_of(t.ring), 1) +
+           has(members_of(t.ring), 2);
     printf("node %d (state %d): token of ring %d of %d, hop %d\n", i,
-        node[i].state, seq_of(t.ring.id), rep_of(t.ring.id), t.hop);
+        node[i].state, seq_of(t.ring), rep_of(t.ring), t.hop);
     if
-    :: node[i].state == GATHER && t.hop < size && rep_of(t.ring.id) != i &&
-       seq_of(t.ring.id) > node[i].seq && live_of(i) == t.ring.members ->
-        t.ring.incs = t.ring.incs | node[i].inc << (2 * i);
-        copy_ring(node[i].forming, t.ring);
-        node[i].seq = seq_of(t.ring.id);
+    :: node[i].state == GATHER && t.hop < size && rep_of(t.ring) != i &&
+       seq_of(t.ring) > node[i].seq && live_of(i) == members_of(t.ring) ->
+        t.ring = t.ring | ring_of(0, 0, node[i].inc << (2 * i));
+        node[i].forming = t.ring;
+        node[i].seq = seq_of(t.ring);
         node[i].state = COMMIT;
         node[i].hop = t.hop;
         forget(i);
         token_pass(t)
-    :: forms(i, t.ring.id) && t.hop > node[i].hop && t.hop >= size ->
+    :: forms(i, id_of(t.ring)) && t.hop > node[i].hop && t.hop >= size ->
         node[i].hop = t.hop;
         if
         :: node[i].state == COMMIT ->
-            copy_ring(node[i].forming, t.ring);
+            node[i].forming = t.ring;
             node[i].state = RECOVERY
         :: else
         fi;
@@ -320,13 +320,13 @@ inline token_take(i, t)
 
 /* A packet of another ring is heard: merge. */
 #define meets(i, k) (node[i].state == OPERATIONAL && \
-    node[k].state == OPERATIONAL && !has(node[i].ring.members, k) && \
-    !has(node[k].ring.members, i))
+    node[k].state == OPERATIONAL && !has(members_of(node[i].ring), k) && \
+    !has(members_of(node[k].ring), i))
 
 inline meet(i, k)
 {
     printf("node %d: meets %d\n", i, k);
-    gather(i, (node[i].ring.members | bit(k)));
+    gather(i, (members_of(node[i].ring) | bit(k)));
     join_send(i)
 }
 
@@ -337,8 +337,7 @@ inline crash(i)
     faults--;
     node[i].state = DOWN;
     node[i].inc++;
-    node[i].proc = 0; node[i].fail = 0;
-    copy_ring(node[i].ring, nothing.ring);
+    node[i].ring = 0;
     forget(i);
     if
     :: true
@@ -365,22 +364,13 @@ inline lose_join(i, s)
     faults--;
     pend[s] = pend[s] & ~bit(i);
     late_from = s; late_to = i;
-    late_join.proc = join[s].proc; late_join.fail = join[s].fail;
-    late_join.seq = join[s].seq; late_join.inc = join[s].inc
+    late_join = join[s]
 }
 
 inline late_join_hear(i)
 {
     join_hear(i, late_from, late_join);
-    late_from = 0; late_to = N;
-    late_join.proc = 0; late_join.fail = 0; late_join.seq = 0;
-    late_join.inc = 0
-}
-
-inline copy_token(to, from)
-{
-    to.there = true; to.hop = from.hop; to.at = from.at;
-    copy_ring(to.ring, from.ring)
+    late_from = 0; late_to = N; late_join = 0
 }
 
 proctype Node(byte i)
@@ -421,15 +411,15 @@ proctype Token(byte i)
 
 end:
     do
-    :: d_step { token[i].there && (quiet || !installs(token[i])) ->
+    :: d_step { token[i].hop && (quiet || !installs(token[i])) ->
         token_take(token[i].at, token[i]) }
-    :: d_step { token[i].there && faults > 0 && !late_token.there ->
-        faults--; copy_token(late_token, token[i]) }
-    :: d_step { token[i].there && faults > 0 -> faults--;
+    :: d_step { token[i].hop && faults > 0 && !late_token.hop ->
+        faults--; token_copy(late_token, token[i]) }
+    :: d_step { token[i].hop && faults > 0 -> faults--;
         token_clear(token[i]) }
-    :: d_step { late_token.there && rep_of(late_token.ring.id) == i &&
-           !token[i].there ->
-        copy_token(token[i], late_token); token_clear(late_token) }
+    :: d_step { late_token.hop && rep_of(late_token.ring) == i &&
+           !token[i].hop ->
+        token_copy(token[i], late_token); token_clear(late_token) }
     od
 }
 
