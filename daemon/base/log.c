@@ -17,6 +17,8 @@
  * `direct_lock`, which no writer takes before log_stop() has begun. */
 #include "daemon/base/log.h"
 
+#include "daemon/base/thread.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -24,8 +26,6 @@
 #include <linux/futex.h>
 #include <poll.h>
 #include <pthread.h>
-#include <sched.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -363,26 +363,6 @@ int log_open(const struct log_config *config)
     return 0;
 }
 
-/* The log thread runs at normal priority whatever its creator's is, and takes
- * no signals: those are for the thread that handles them, and a pipe without a
- * reader gives it an error instead. */
-static int thread_create(void)
-{
-    pthread_attr_t attributes;
-    sigset_t all, before;
-    struct sched_param normal = {0};
-    pthread_attr_init(&attributes);
-    pthread_attr_setinheritsched(&attributes, PTHREAD_EXPLICIT_SCHED);
-    pthread_attr_setschedpolicy(&attributes, SCHED_OTHER);
-    pthread_attr_setschedparam(&attributes, &normal);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int result = pthread_create(&thread, &attributes, thread_main, NULL);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attributes);
-    return -result;
-}
-
 int log_start(void)
 {
     if (thread_started || thread_lost)
@@ -394,7 +374,7 @@ int log_start(void)
                               memory_order_relaxed);
     sinks.head = at;
     atomic_store(&stopping, false);
-    int result = thread_create();
+    int result = thread_start(&thread, thread_main, NULL);
     if (result == 0) {
         thread_started = true;
         atomic_store(&queueing, true);

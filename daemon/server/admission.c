@@ -2,13 +2,13 @@
 #include "daemon/server/admission.h"
 
 #include "daemon/base/check.h"
+#include "daemon/base/thread.h"
 #include "daemon/server/internal.h"
 #include "ipc/channel.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -532,7 +532,6 @@ static int start(struct admission *a)
                                        .data.ptr = &a->watch_listen};
     struct epoll_event mail_event = {.events = EPOLLIN,
                                      .data.ptr = &a->watch_mailbox};
-    sigset_t all, old;
     int rc;
 
     a->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
@@ -542,13 +541,9 @@ static int start(struct admission *a)
             0 ||
         epoll_ctl(a->epoll_fd, EPOLL_CTL_ADD, a->inbox.fd, &mail_event) != 0)
         return -errno;
-    /* Signals are the main thread's. */
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    rc = pthread_create(&a->thread, NULL, run, a);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    rc = thread_start(&a->thread, run, a);
     a->started = rc == 0;
-    return -rc;
+    return rc;
 }
 
 int admission_open(struct admission **out, const struct server_config *config,

@@ -172,10 +172,13 @@ static void datagram(struct protocol *p, const struct net_datagram *d)
     }
 }
 
+/* The time is looked at anew for each batch: in a long round, timers that the
+ * core sets when the token comes must not begin in the past. */
 static uint32_t receive(struct protocol *p, enum net_channel channel)
 {
     struct net_datagram d;
     uint32_t count = net_receive(p->p.net, channel);
+    p->now_ns = loop_now_ns();
     while (net_next(p->p.net, &d))
         datagram(p, &d);
     return count;

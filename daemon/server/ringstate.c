@@ -2,14 +2,13 @@
 #include "daemon/server/ringstate.h"
 
 #include "daemon/base/log.h"
+#include "daemon/base/thread.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <linux/futex.h>
 #include <pthread.h>
-#include <sched.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -200,24 +199,6 @@ static void *thread_main(void *argument)
     }
 }
 
-/* At normal priority and without signals, whatever its creator has. */
-static int thread_start(struct ringstate *r)
-{
-    pthread_attr_t attributes;
-    sigset_t all, before;
-    struct sched_param normal = {0};
-    pthread_attr_init(&attributes);
-    pthread_attr_setinheritsched(&attributes, PTHREAD_EXPLICIT_SCHED);
-    pthread_attr_setschedpolicy(&attributes, SCHED_OTHER);
-    pthread_attr_setschedparam(&attributes, &normal);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int result = pthread_create(&r->thread, &attributes, thread_main, r);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attributes);
-    return -result;
-}
-
 /* --- opening ---------------------------------------------------------------
  */
 
@@ -297,7 +278,7 @@ int ringstate_open(struct ringstate **out, const char *dir, const char *name,
         atomic_store_explicit(&r->noted, *ring_seq, memory_order_relaxed);
         atomic_store_explicit(&r->reserved, *ring_seq, memory_order_relaxed);
         first_write(r, error, error_size);
-        result = thread_start(r);
+        result = thread_start(&r->thread, thread_main, r);
         if (result != 0)
             goto err2;
     }
