@@ -149,6 +149,20 @@ void state_set(struct totem *t, enum totem_state to, const char *reason)
     t->state = to;
 }
 
+/* The protocol says: send the token again after a fixed time without a sign of
+ * it. We send it once more earlier, when the ring is so fast that the sign is
+ * long due: if the next daemon has died with the token in its hands, its host
+ * then says that nobody is there. */
+static uint64_t first_retransmit_ns(const struct totem *t)
+{
+    uint64_t due_ns = 4 * t->ring.rotation_ns;
+    if (due_ns < EARLY_RETRANSMIT_NS)
+        due_ns = EARLY_RETRANSMIT_NS;
+    return due_ns < t->config.token_retransmit_ns
+               ? due_ns
+               : t->config.token_retransmit_ns;
+}
+
 void pass(struct totem *t, const struct set *members)
 {
     uint32_t self = 0;
@@ -157,7 +171,7 @@ void pass(struct totem *t, const struct set *members)
     t->passed_to = members->ids[(self + 1) % members->count];
     CHECK(t->passed_to != t->config.node_id);
     out_control(t, TOTEM_TO_NODE, t->passed_to, t->passed, t->passed_size);
-    t->retransmit_at = t->now_ns + t->config.token_retransmit_ns;
+    t->retransmit_at = t->now_ns + first_retransmit_ns(t);
     t->loss_at = t->now_ns + t->config.token_ns;
 }
 
