@@ -43,6 +43,8 @@ struct ring {
     /* Of the last token: what was passed on. */
     uint64_t token_seq, aru_sent, seq_sent;
     uint64_t token_ns, rotation_ns; /* when it came; since the time before */
+    uint64_t packet_ns;             /* when the last packet was sent or came */
+    uint64_t fastest_ns;            /* shortest rotation so far; 0: none yet */
     uint64_t seq_passed;            /* token.seq when it last left */
     uint32_t idle_hops, backlog_sent;
     bool idle; /* this visit had nothing to do, or only the sole sender had */

@@ -36,6 +36,7 @@ static void add(struct totem *t, struct ring *r, const struct store_slot *slot)
     if (slot->seq > r->store.high)
         r->last_sender = slot->sender;
     store_add(&r->store, slot);
+    r->packet_ns = t->now_ns;
     t->asked_ns[slot->seq & (r->store.slot_count - 1)] = 0;
 }
 
@@ -301,6 +302,9 @@ static void token_take(struct totem *t, struct ring *r)
     t->loss_at = t->now_ns + t->config.token_ns;
     t->wake_sent = false;
     r->rotation_ns = t->now_ns - r->token_ns;
+    if (r->token_ns != 0 &&
+        (r->fastest_ns == 0 || r->rotation_ns < r->fastest_ns))
+        r->fastest_ns = r->rotation_ns;
     r->token_ns = t->now_ns;
     safe_update(t, r);
     rtr_serve(t, r);

@@ -150,17 +150,19 @@ void state_set(struct totem *t, enum totem_state to, const char *reason)
 }
 
 /* The protocol says: send the token again after a fixed time without a sign of
- * it. We send it once more earlier, when the ring is so fast that the sign is
- * long due: if the next daemon has died with the token in its hands, its host
- * then says that nobody is there. */
+ * it. We send it once more earlier, when the ring has been so fast before that
+ * the sign is long due: if the next daemon has died with the token in its
+ * hands, its host then says that nobody is there. Not in a ring that has been
+ * idle for a while, where the token rests. */
 static uint64_t first_retransmit_ns(const struct totem *t)
 {
-    uint64_t due_ns = 4 * t->ring.rotation_ns;
+    const struct ring *r = &t->ring;
+    uint64_t due_ns = 4 * r->fastest_ns;
     if (due_ns < EARLY_RETRANSMIT_NS)
         due_ns = EARLY_RETRANSMIT_NS;
-    return due_ns < t->config.token_retransmit_ns
-               ? due_ns
-               : t->config.token_retransmit_ns;
+    uint64_t most_ns = t->config.token_retransmit_ns;
+    bool idle = t->now_ns - r->packet_ns > 2 * most_ns;
+    return idle || due_ns > most_ns ? most_ns : due_ns;
 }
 
 void pass(struct totem *t, const struct set *members)
