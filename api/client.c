@@ -44,8 +44,7 @@ static void set_flag(_Atomic bool *f)
     atomic_store_explicit(f, true, memory_order_relaxed);
 }
 
-/* --- opening
- * ----------------------------------------------------------------------- */
+/* --- opening -------------------------------------------------------------- */
 
 cs_error_t conn_error(uint32_t result)
 {
@@ -217,8 +216,7 @@ void conn_shutdown(struct conn *c)
     shutdown(c->socket, SHUT_RDWR); /* wakes who polls it */
 }
 
-/* --- the daemon's end
- * ---------------------------------------------------------------- */
+/* --- the daemon's end ----------------------------------------------------- */
 
 /* Looks at the socket: has the daemon gone, or sent this client away? */
 static bool conn_is_dead(struct conn *c)
@@ -277,8 +275,7 @@ static bool spin(struct ring_consumer *ring)
     return false;
 }
 
-/* --- submitting
- * ------------------------------------------------------------------------ */
+/* --- submitting ----------------------------------------------------------- */
 
 static cs_error_t no_room(struct conn *c, uint32_t size)
 {
@@ -453,8 +450,7 @@ cs_error_t conn_request(struct conn *c, uint32_t type, const void *head,
     return error;
 }
 
-/* --- events
- * ------------------------------------------------------------------------------
+/* --- events ---------------------------------------------------------------
  *
  * The socket is what programs poll, so it has to be readable when a callback is
  * pending, and not be when none is (a program that polls and then asks for ONE

@@ -47,8 +47,7 @@ struct conn {
     uint32_t owed;  /* wake-up bytes sent to us that we have not read */
 };
 
-/* --- connection
- * ------------------------------------------------------------------ */
+/* --- connection ----------------------------------------------------------- */
 
 /* Connects to the daemon for `service`: CS_OK or why not; then nothing is left
  * open. */
@@ -63,8 +62,7 @@ void conn_shutdown(struct conn *c);
 /* The library's own result for one of the daemon's. */
 cs_error_t conn_error(uint32_t result);
 
-/* --- submitting
- * ------------------------------------------------------------------- */
+/* --- submitting ----------------------------------------------------------- */
 
 /* Room for a record of `size` bytes in the submit ring, which stays locked
  * until conn_commit(). NULL: *error says why (TRY_AGAIN: full), and it is not
@@ -81,8 +79,7 @@ cs_error_t conn_request(struct conn *c, uint32_t type, const void *head,
                         uint32_t body_size, void *reply, size_t reply_max,
                         size_t *reply_size);
 
-/* --- events
- * ------------------------------------------------------------------------ */
+/* --- events --------------------------------------------------------------- */
 
 typedef void (*conn_event_fn)(void *context, uint32_t type, const uint8_t *body,
                               uint32_t size);
@@ -91,8 +88,7 @@ typedef void (*conn_event_fn)(void *context, uint32_t type, const uint8_t *body,
 cs_error_t conn_dispatch(struct conn *c, cs_dispatch_flags_t flags,
                          conn_event_fn deliver, void *context);
 
-/* --- handles
- * ----------------------------------------------------------------------- */
+/* --- handles -------------------------------------------------------------- */
 
 enum { HANDLES_MAX = 4096 };
 

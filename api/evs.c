@@ -47,8 +47,7 @@ static void instance_free(struct conn *conn)
     free(e);
 }
 
-/* --- handle
- * ------------------------------------------------------------------------ */
+/* --- handle --------------------------------------------------------------- */
 
 PUBLIC cs_error_t evs_initialize(evs_handle_t *handle,
                                  evs_callbacks_t *callbacks)
@@ -128,8 +127,7 @@ PUBLIC cs_error_t evs_context_set(evs_handle_t handle, void *context)
     return CS_OK;
 }
 
-/* --- events
- * ------------------------------------------------------------------------ */
+/* --- events --------------------------------------------------------------- */
 
 static void deliver_message(struct evs_instance *e, const uint8_t *body,
                             uint32_t size)
@@ -192,8 +190,7 @@ PUBLIC cs_error_t evs_dispatch(evs_handle_t handle,
     return error;
 }
 
-/* --- groups
- * ------------------------------------------------------------------------- */
+/* --- groups --------------------------------------------------------------- */
 
 static void header_begin(struct header *h, uint32_t count)
 {
@@ -271,34 +268,32 @@ static cs_error_t change_groups(struct evs_instance *e, uint32_t type,
     return error;
 }
 
-PUBLIC cs_error_t evs_join(evs_handle_t handle, const struct evs_group *groups,
-                           size_t group_entries)
+static cs_error_t change_handle(evs_handle_t handle, uint32_t type,
+                                const struct evs_group *groups, size_t count)
 {
     struct evs_instance *e = handle_get(handle);
     cs_error_t error;
 
     if (e == NULL)
         return CS_ERR_BAD_HANDLE;
-    error = change_groups(e, IPC_SUBMIT_EVS_JOIN, groups, group_entries);
+    error = change_groups(e, type, groups, count);
     handle_put(handle);
     return error;
+}
+
+PUBLIC cs_error_t evs_join(evs_handle_t handle, const struct evs_group *groups,
+                           size_t group_entries)
+{
+    return change_handle(handle, IPC_SUBMIT_EVS_JOIN, groups, group_entries);
 }
 
 PUBLIC cs_error_t evs_leave(evs_handle_t handle, const struct evs_group *groups,
                             size_t group_entries)
 {
-    struct evs_instance *e = handle_get(handle);
-    cs_error_t error;
-
-    if (e == NULL)
-        return CS_ERR_BAD_HANDLE;
-    error = change_groups(e, IPC_SUBMIT_EVS_LEAVE, groups, group_entries);
-    handle_put(handle);
-    return error;
+    return change_handle(handle, IPC_SUBMIT_EVS_LEAVE, groups, group_entries);
 }
 
-/* --- multicast
- * ------------------------------------------------------------------------ */
+/* --- multicast ------------------------------------------------------------ */
 
 static cs_error_t check_message(const struct evs_instance *e,
                                 evs_guarantee_t guarantee,
@@ -418,8 +413,7 @@ PUBLIC cs_error_t evs_mcast_groups(evs_handle_t handle,
     return error;
 }
 
-/* --- membership
- * ------------------------------------------------------------------------ */
+/* --- membership ----------------------------------------------------------- */
 
 static cs_error_t membership(struct evs_instance *e, unsigned int *local,
                              unsigned int *list, size_t *entries)

@@ -34,8 +34,7 @@ static struct slot *slot_of(uint64_t handle)
     return index < HANDLES_MAX ? &slots[index] : NULL;
 }
 
-/* --- fork
- * ------------------------------------------------------------------------- */
+/* --- fork ----------------------------------------------------------------- */
 
 static void before_fork(void)
 {
@@ -74,8 +73,7 @@ static void register_fork(void)
     pthread_atfork(before_fork, after_fork_parent, after_fork_child);
 }
 
-/* --- handles
- * ----------------------------------------------------------------------- */
+/* --- handles -------------------------------------------------------------- */
 
 cs_error_t handle_new(uint64_t *handle, struct conn *object,
                       void (*destroy)(struct conn *object))

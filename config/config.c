@@ -53,8 +53,7 @@ fail(struct loader *l, int result, unsigned line, const char *format, ...)
     return result;
 }
 
-/* --- libconfuse ------------------------------------------------------------
- */
+/* --- libconfuse ----------------------------------------------------------- */
 
 static int on_value(cfg_t *cfg, cfg_opt_t *opt, const char *value, void *result)
 {
@@ -174,8 +173,7 @@ static void parse(struct loader *l, const char *text)
     current = NULL;
 }
 
-/* --- after the parser ------------------------------------------------------
- */
+/* --- after the parser ----------------------------------------------------- */
 
 static unsigned line_of(const struct loader *l, const char *section,
                         const char *name)
@@ -354,8 +352,7 @@ static void finish(struct loader *l)
         set_default(l, &l->config->ipc.group, "ais");
 }
 
-/* --- the interface ---------------------------------------------------------
- */
+/* --- the interface -------------------------------------------------------- */
 
 const char *config_default_path(void)
 {

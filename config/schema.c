@@ -130,8 +130,7 @@ bool schema_is_list(enum schema_kind kind)
     return kind == SCHEMA_NODES || kind == SCHEMA_OUTPUTS;
 }
 
-/* --- values ----------------------------------------------------------------
- */
+/* --- values --------------------------------------------------------------- */
 
 struct setter {
     struct config *config;

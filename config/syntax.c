@@ -147,8 +147,7 @@ static void skip_space(struct syntax *s)
     }
 }
 
-/* --- values ----------------------------------------------------------------
- */
+/* --- values --------------------------------------------------------------- */
 
 static void put_value_char(struct syntax *s, int c)
 {
@@ -235,8 +234,7 @@ static void take_list(struct syntax *s, const char *name)
     put(s, "} ", 2);
 }
 
-/* --- items -----------------------------------------------------------------
- */
+/* --- items ---------------------------------------------------------------- */
 
 static void open_section(struct syntax *s)
 {

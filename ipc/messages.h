@@ -61,8 +61,7 @@ struct ipc_welcome {
 };
 _Static_assert(sizeof(struct ipc_welcome) == 36, "ipc ABI");
 
-/* --- records of the EVS service ---------------------------------------------
- */
+/* --- records of the EVS service ------------------------------------------- */
 
 enum {
     IPC_GROUP_KEY_SIZE = 32,

@@ -17,8 +17,7 @@ void ring_consumer_init(struct ring_consumer *c, struct ring_shared *shared,
         .shared = shared, .data = data, .size = size_bytes};
 }
 
-/* --- producer --------------------------------------------------------------
- */
+/* --- producer ------------------------------------------------------------- */
 
 /* Takes over the consumer's position, if it can be true: never behind what was
  * seen before, never beyond what was published. Order: seq_cst for the sake of
@@ -113,8 +112,7 @@ uint64_t ring_unread(struct ring_producer *p)
     return p->tail - p->head_seen;
 }
 
-/* --- consumer --------------------------------------------------------------
- */
+/* --- consumer ------------------------------------------------------------- */
 
 /* Takes over the producer's position, if it can be true. Order: seq_cst for the
  * sake of ring_arm(); as an acquire it pairs with the store in ring_publish(),

@@ -101,8 +101,7 @@ void ring_producer_init(struct ring_producer *p, struct ring_shared *shared,
 void ring_consumer_init(struct ring_consumer *c, struct ring_shared *shared,
                         const uint8_t *data, uint64_t size_bytes);
 
-/* --- producer --------------------------------------------------------------
- */
+/* --- producer ------------------------------------------------------------- */
 
 /* Room for the body of a record of `size` bytes, 8-byte aligned, to be filled
  * and then kept by ring_push(); NULL: no room now (or ever, if it is larger
@@ -135,8 +134,7 @@ bool ring_may_nudge(const struct ring_producer *p);
 /* Bytes pushed that the consumer has not released. */
 uint64_t ring_unread(struct ring_producer *p);
 
-/* --- consumer --------------------------------------------------------------
- */
+/* --- consumer ------------------------------------------------------------- */
 
 /* Looks at the next record: on RING_RECORD c->record is a copy of its header,
  * good until ring_advance(), and *body its body in place. */

@@ -64,8 +64,7 @@ static int random_fill(void *buffer, size_t size)
     return 0;
 }
 
-/* --- the file --------------------------------------------------------------
- */
+/* --- the file ------------------------------------------------------------- */
 
 static int target_names(struct target *t)
 {
@@ -207,8 +206,7 @@ static int key_make(struct target *t)
     return r;
 }
 
-/* --- options ---------------------------------------------------------------
- */
+/* --- options -------------------------------------------------------------- */
 
 static void usage(FILE *to)
 {

@@ -106,8 +106,7 @@ static uint64_t realtime_ns(void)
     return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
 }
 
-/* --- sinks -----------------------------------------------------------------
- */
+/* --- sinks ---------------------------------------------------------------- */
 
 static const char *level_name(enum log_level level)
 {
@@ -201,8 +200,7 @@ static void line_put(const struct line *l)
         syslog(syslog_priority(l->level), "%.20s: %s", l->part, l->text);
 }
 
-/* --- the queue -------------------------------------------------------------
- */
+/* --- the queue ------------------------------------------------------------ */
 
 __attribute__((format(printf, 4, 0))) static void
 line_format(struct line *l, enum log_level level, const char *part,
@@ -257,8 +255,7 @@ static void thread_wake(void)
         syscall(SYS_futex, &asleep, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
 }
 
-/* --- the log thread --------------------------------------------------------
- */
+/* --- the log thread ------------------------------------------------------- */
 
 static bool line_ready(void)
 {
@@ -322,8 +319,7 @@ static void *thread_main(void *unused)
     }
 }
 
-/* --- the interface ---------------------------------------------------------
- */
+/* --- the interface -------------------------------------------------------- */
 
 static void sinks_close(void)
 {

@@ -77,8 +77,7 @@ const struct group_stats *group_stats_get(const struct group *g)
     return &g->stats;
 }
 
-/* --- sending -----------------------------------------------------------------
- */
+/* --- sending -------------------------------------------------------------- */
 
 bool group_is_partial(const struct group *g)
 {
@@ -184,8 +183,7 @@ enum group_put_result group_put(struct group *g, struct totem *t,
     return GROUP_PUT_DONE;
 }
 
-/* --- receiving
- * ---------------------------------------------------------------- */
+/* --- receiving ------------------------------------------------------------ */
 
 /* Both sides of a new configuration begin afresh: receivers drop the pieces
  * they have, senders send a half-sent message again from its start. */

@@ -55,8 +55,7 @@ struct admission {
     struct log_limit log_refused, log_bad, log_fds;
 };
 
-/* --- refusing
- * -------------------------------------------------------------------- */
+/* --- refusing ------------------------------------------------------------- */
 
 static void refuse(struct admission *a, int fd, enum ipc_error why)
 {
@@ -82,8 +81,7 @@ static void log_refusal(struct admission *a, const struct ucred *peer,
                   suppressed);
 }
 
-/* --- credentials
- * ------------------------------------------------------------------ */
+/* --- credentials ---------------------------------------------------------- */
 
 /* Is `group` among the supplementary groups the peer had when it connected? */
 static bool peer_in_group(int fd, gid_t group)
@@ -118,8 +116,7 @@ static bool peer_allowed(const struct admission *a, int fd,
            (peer->gid == a->config.group || peer_in_group(fd, a->config.group));
 }
 
-/* --- connections that have not said hello
- * ------------------------------------------- */
+/* --- connections that have not said hello --------------------------------- */
 
 static void pending_end(struct pending *p)
 {
@@ -301,8 +298,7 @@ static int pending_expire(struct admission *a)
     return next == UINT64_MAX ? -1 : (int)((next - now) / 1000000) + 1;
 }
 
-/* --- accepting
- * -------------------------------------------------------------------- */
+/* --- accepting ------------------------------------------------------------ */
 
 /* All descriptors are used up. The listening socket would be readable for ever,
  * so the next connection is taken with the spare one, and refused. */
@@ -343,8 +339,7 @@ static void accept_all(struct admission *a)
     }
 }
 
-/* --- clients
- * ---------------------------------------------------------------------- */
+/* --- clients -------------------------------------------------------------- */
 
 /* The socket of a client has something: its end, or bytes it must not send. */
 static void client_event(struct admission *a, struct client *c)
@@ -399,8 +394,7 @@ uint64_t admission_refused(const struct admission *a)
     return atomic_load_explicit(&a->refused, memory_order_relaxed);
 }
 
-/* --- the thread
- * -------------------------------------------------------------------- */
+/* --- the thread ----------------------------------------------------------- */
 
 static void handle(struct admission *a, enum watch_kind *watch)
 {
@@ -447,8 +441,7 @@ static void *run(void *context)
     return NULL;
 }
 
-/* --- opening
- * ----------------------------------------------------------------------- */
+/* --- opening -------------------------------------------------------------- */
 
 /* One connection attempt tells a living daemon from a socket left behind. */
 static int clear_way(const struct sockaddr_un *address)

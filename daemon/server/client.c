@@ -18,8 +18,7 @@ enum { PUBLISH_BYTES = 65536 };
 
 enum { REPLY_RING_BYTES = 4096 };
 
-/* --- lists
- * --------------------------------------------------------------------- */
+/* --- lists ---------------------------------------------------------------- */
 
 void list_append(struct list *l, enum client_list which, struct client *c)
 {
@@ -53,8 +52,7 @@ void list_remove(struct list *l, enum client_list which, struct client *c)
     l->count--;
 }
 
-/* --- making, on the admission thread
- * --------------------------------------------- */
+/* --- making, on the admission thread -------------------------------------- */
 
 static void open_rings(struct client *c)
 {
@@ -162,8 +160,7 @@ void client_free(struct client *c)
     free(c);
 }
 
-/* --- active or not
- * ----------------------------------------------------------------- */
+/* --- active or not -------------------------------------------------------- */
 
 void client_activate(struct server *s, struct client *c)
 {
@@ -177,8 +174,7 @@ void client_deactivate(struct server *s, struct client *c)
     list_remove(&s->lists[LIST_ACTIVE], LIST_ACTIVE, c);
 }
 
-/* --- events
- * ------------------------------------------------------------------------ */
+/* --- events --------------------------------------------------------------- */
 
 /* One byte, never waiting. Full: bytes that the client has not taken are there,
  * so it is awake. Ended: the admission thread sees that too, and says so. */
@@ -307,8 +303,7 @@ void client_put_configuration(struct server *s, struct client *c,
                      (struct bytes){(const uint8_t *)ids, n * sizeof *ids});
 }
 
-/* --- replies
- * ----------------------------------------------------------------------- */
+/* --- replies -------------------------------------------------------------- */
 
 void client_ring_reply(struct client *c)
 {
@@ -327,8 +322,7 @@ void client_reply(struct server *s, struct client *c, uint32_t type,
         client_ring_reply(c);
 }
 
-/* --- the end
- * ----------------------------------------------------------------------- */
+/* --- the end -------------------------------------------------------------- */
 
 static void begin_end(struct server *s, struct client *c,
                       enum client_state state)

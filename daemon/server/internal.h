@@ -26,8 +26,7 @@
 
 struct client;
 
-/* --- hand-over between the two threads
- * ---------------------------------------- */
+/* --- hand-over between the two threads ------------------------------------ */
 
 enum handover_kind { HANDOVER_ADDED, HANDOVER_GONE, HANDOVER_RELEASED };
 
@@ -56,8 +55,7 @@ void mailbox_ring(struct mailbox *m); /* makes `fd` readable */
 void mailbox_silence(struct mailbox *m);
 struct handover *mailbox_take(struct mailbox *m); /* NULL: empty */
 
-/* --- client
- * ------------------------------------------------------------------- */
+/* --- client --------------------------------------------------------------- */
 
 /* Membership of one of the server's lists of clients. */
 struct client_link {
@@ -130,8 +128,7 @@ struct client *client_new(const struct server_config *config, int socket,
                           uint32_t slot, int *segment_fd, int *error);
 void client_free(struct client *c);
 
-/* --- server
- * ------------------------------------------------------------------- */
+/* --- server --------------------------------------------------------------- */
 
 struct admission;
 
@@ -181,8 +178,7 @@ void client_gone(struct server *s, struct client *c);
  * it must not be touched. */
 bool client_settle(struct server *s, struct client *c);
 
-/* --- requests and multicasts (take.c)
- * ------------------------------------------ */
+/* --- requests and multicasts (take.c) ------------------------------------- */
 
 enum head { HEAD_EMPTY, HEAD_REQUEST, HEAD_WAITS, HEAD_MCAST, HEAD_CORRUPT };
 

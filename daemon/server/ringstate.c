@@ -40,8 +40,7 @@ struct ringstate {
     unsigned failed_in_a_row;
 };
 
-/* --- the file --------------------------------------------------------------
- */
+/* --- the file ------------------------------------------------------------- */
 
 /* FNV-1a: against a torn or rotten file, not against a forger. */
 static uint64_t checksum(const char *text, size_t size)
@@ -122,8 +121,7 @@ static int file_write(struct ringstate *r, uint64_t seq)
     return fsync(r->dir_fd) == 0 || errno == EINVAL ? 0 : -errno;
 }
 
-/* --- the thread ------------------------------------------------------------
- */
+/* --- the thread ----------------------------------------------------------- */
 
 static uint64_t ahead_of(uint64_t seq)
 {
@@ -199,8 +197,7 @@ static void *thread_main(void *argument)
     }
 }
 
-/* --- opening ---------------------------------------------------------------
- */
+/* --- opening -------------------------------------------------------------- */
 
 /* -1: no directory, the reason in `error`. */
 static int directory_open(const char *dir, char *error, size_t error_size)

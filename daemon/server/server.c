@@ -25,8 +25,7 @@ uint64_t server_now_ns(void)
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-/* --- opening and closing
- * ----------------------------------------------------------- */
+/* --- opening and closing -------------------------------------------------- */
 
 /* The overflow is a ring too. */
 static uint32_t round_overflow(uint32_t bytes)
@@ -151,8 +150,7 @@ int server_fd(const struct server *s)
     return s->epoll_fd;
 }
 
-/* --- polling
- * ----------------------------------------------------------------------- */
+/* --- polling -------------------------------------------------------------- */
 
 static void client_added(struct server *s, struct client *c)
 {
@@ -264,8 +262,7 @@ uint32_t server_backlog(const struct server *s)
     return bytes < UINT32_MAX ? (uint32_t)bytes : UINT32_MAX;
 }
 
-/* --- deliveries
- * ---------------------------------------------------------------------- */
+/* --- deliveries ----------------------------------------------------------- */
 
 static void deliver_message(struct server *s, const struct group_event *event)
 {

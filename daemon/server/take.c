@@ -11,8 +11,7 @@ enum {
     REQUESTS_PER_VISIT = 256 /* of all clients; the rest at the next one */
 };
 
-/* --- the head of a ring
- * --------------------------------------------------------- */
+/* --- the head of a ring --------------------------------------------------- */
 
 static bool mcast_ok(const struct server *s, const struct ring_record *record,
                      const struct ipc_evs_mcast *m)
@@ -91,8 +90,7 @@ static void give_back(struct client *c)
         client_ring_reply(c); /* it waits for room where it waits for replies */
 }
 
-/* --- requests
- * -------------------------------------------------------------------- */
+/* --- requests ------------------------------------------------------------- */
 
 static void answer_groups(struct server *s, struct client *c, uint32_t type,
                           const uint8_t *body)
@@ -160,8 +158,7 @@ enum head client_answer(struct server *s, struct client *c, uint32_t max)
     return head;
 }
 
-/* --- a visit
- * ---------------------------------------------------------------------- */
+/* --- a visit -------------------------------------------------------------- */
 
 enum turn {
     TURN_EMPTY, /* nothing (more) to take from this client now */

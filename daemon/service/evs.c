@@ -125,8 +125,7 @@ void evs_free(struct evs *e)
     free(e);
 }
 
-/* --- the table ---------------------------------------------------------------
- */
+/* --- the table ------------------------------------------------------------ */
 
 static uint32_t group_find(struct evs *e, const struct evs_key *key)
 {
@@ -289,8 +288,7 @@ uint32_t evs_subscription_count(const struct evs *e)
     return e->count;
 }
 
-/* --- messages ----------------------------------------------------------------
- */
+/* --- messages ------------------------------------------------------------- */
 
 /* Adds the group's clients to the matches, those not in them yet. */
 static void match_group(struct evs *e, const struct evs_key *key,
@@ -336,8 +334,7 @@ bool evs_message_read(struct evs *e, struct bytes data, struct evs_message *m)
     return true;
 }
 
-/* --- configuration
- * ------------------------------------------------------------ */
+/* --- configuration -------------------------------------------------------- */
 
 void evs_configuration_set(struct evs *e, const struct totem_configuration *c)
 {

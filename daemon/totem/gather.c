@@ -21,8 +21,7 @@
 enum { PENALTY_LEVEL_MAX = 5 };
 static const uint64_t penalty_ns = UINT64_C(1000000000);
 
-/* --- nodes that do not answer ------------------------------------------------
- */
+/* --- nodes that do not answer --------------------------------------------- */
 
 static struct penalty *penalty_find(struct totem *t, uint32_t node_id)
 {
@@ -69,8 +68,7 @@ void penalties_forget(struct totem *t, const struct set *members)
             t->penalties[i] = (struct penalty){0};
 }
 
-/* --- sending joins
- * ------------------------------------------------------------ */
+/* --- sending joins -------------------------------------------------------- */
 
 static void join_send(struct totem *t)
 {
@@ -102,8 +100,7 @@ static void consensus_restart(struct totem *t)
     t->consensus_at = t->now_ns + t->config.consensus_ns;
 }
 
-/* --- consensus
- * ------------------------------------------------------------------ */
+/* --- consensus ------------------------------------------------------------ */
 
 static void consensus_check(struct totem *t)
 {
@@ -181,8 +178,7 @@ static void join_gathering(struct totem *t, uint32_t sender,
     consensus_check(t);
 }
 
-/* --- entering
- * -------------------------------------------------------------------- */
+/* --- entering ------------------------------------------------------------- */
 
 static void enter(struct totem *t, const char *reason, const struct set *proc)
 {
@@ -229,8 +225,7 @@ static void gather_with(struct totem *t, const char *reason, uint32_t sender)
     enter(t, reason, &proc);
 }
 
-/* --- joins in every state
- * -------------------------------------------------------- */
+/* --- joins in every state ------------------------------------------------- */
 
 static bool incarnation_is(const struct ring *r, uint32_t node_id,
                            uint64_t incarnation)
@@ -339,8 +334,7 @@ void leave_on(struct totem *t, uint32_t sender, const struct wire_leave *leave)
     }
 }
 
-/* --- merge detection
- * --------------------------------------------------------------- */
+/* --- merge detection ------------------------------------------------------ */
 
 static bool known_hash(const struct totem *t, uint64_t hash)
 {

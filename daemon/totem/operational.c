@@ -15,8 +15,7 @@
 
 #include "daemon/base/check.h"
 
-/* --- packets ---------------------------------------------------------------
- */
+/* --- packets -------------------------------------------------------------- */
 
 /* The ring a data packet is for, if this node takes packets of it now: while
  * the old ring's packets are being exchanged, what this node said it has must
@@ -130,8 +129,7 @@ static uint32_t holder(const struct ring *r)
     return r->last_sender != 0 ? r->last_sender : r->id.rep;
 }
 
-/* --- filling a visit ---------------------------------------------------------
- */
+/* --- filling a visit ------------------------------------------------------ */
 
 uint8_t *totem_claim(struct totem *t, size_t *size_max_bytes)
 {
@@ -187,8 +185,7 @@ void visit_open(struct totem *t)
     t->visit_open = true;
 }
 
-/* --- the token -------------------------------------------------------------
- */
+/* --- the token ------------------------------------------------------------ */
 
 /* The paper: "retransmit the requested messages, and remove them from the
  * list". What everybody has is no longer here, nor missed. */
@@ -376,8 +373,7 @@ void token_first(struct totem *t)
     token_visit(t);
 }
 
-/* --- the end of a visit
- * ------------------------------------------------------- */
+/* --- the end of a visit --------------------------------------------------- */
 
 /* Nobody but this node has sent for a rotation: after a few messages the token
  * may stay a little for the next ones, which then leave at once; the others
@@ -498,8 +494,7 @@ void visit_finish(struct totem *t, uint32_t backlog_packets)
     }
 }
 
-/* --- an idle ring ----------------------------------------------------------
- */
+/* --- an idle ring --------------------------------------------------------- */
 
 void hold_end(struct totem *t)
 {

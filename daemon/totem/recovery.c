@@ -68,8 +68,7 @@ void recovery_enter(struct totem *t)
     }
 }
 
-/* --- what this node must send again
- * ------------------------------------------- */
+/* --- what this node must send again --------------------------------------- */
 
 static bool sends(const struct totem *t, uint64_t seq)
 {
@@ -117,8 +116,7 @@ static void send_again(struct totem *t, const struct store_slot *slot)
     originate(t, &t->forming, &data, old.payload.n);
 }
 
-/* --- what others send again
- * --------------------------------------------------- */
+/* --- what others send again ----------------------------------------------- */
 
 void recovery_packet(struct totem *t, uint32_t sender,
                      const struct wire_data *data)
@@ -150,8 +148,7 @@ void recovery_packet(struct totem *t, uint32_t sender,
     store_add(old, &slot);
 }
 
-/* --- the token's visit
- * --------------------------------------------------------- */
+/* --- the token's visit ---------------------------------------------------- */
 
 static uint32_t share(const struct totem *t)
 {

@@ -21,8 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* --- the made-up order: take.c compiled in place over a fake group layer
- * ---------- */
+/* --- the made-up order: take.c compiled in place over a fake group layer --- */
 
 static enum group_put_result fake_put(struct group *g, struct totem *t,
                                       const struct group_message *m);
@@ -248,9 +247,7 @@ static void stop(void)
     d.server = NULL;
 }
 
-/* --- tools
- * ---------------------------------------------------------------------------
- */
+/* --- tools ---------------------------------------------------------------- */
 
 static inline int open_fds(void)
 {

@@ -50,8 +50,7 @@ static size_t read_file(const char *path, char *to, size_t size)
     return n;
 }
 
-/* --- values ----------------------------------------------------------------
- */
+/* --- values --------------------------------------------------------------- */
 
 static void test_defaults(void)
 {
@@ -190,8 +189,7 @@ static void test_unicast(void)
     config_free(&c);
 }
 
-/* --- faults ----------------------------------------------------------------
- */
+/* --- faults --------------------------------------------------------------- */
 
 static void test_ranges(void)
 {
@@ -320,8 +318,7 @@ static void test_translation(void)
     CU_ASSERT_EQUAL(syntax_line_count("a\nb\n", 4), 2);
 }
 
-/* --- golden files ----------------------------------------------------------
- */
+/* --- golden files --------------------------------------------------------- */
 
 static void run_golden(const char *path)
 {
@@ -421,8 +418,7 @@ static void test_default_path(void)
     unsetenv("OPENAIS_CONFIG");
 }
 
-/* --- the key ---------------------------------------------------------------
- */
+/* --- the key -------------------------------------------------------------- */
 
 static char key_path[] = "/tmp/openais-key-XXXXXX";
 

@@ -233,8 +233,7 @@ static void configuration_in_mid_message(void)
     bench_close(&b);
 }
 
-/* --- items of a peer gone mad ------------------------------------------------
- */
+/* --- items of a peer gone mad --------------------------------------------- */
 
 static void items(struct bench *b, uint32_t sender, const uint8_t *p, size_t n)
 {

@@ -79,8 +79,7 @@ static double now_s(void)
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-/* --- one line --------------------------------------------------------------
- */
+/* --- one line ------------------------------------------------------------- */
 
 static void test_direct(void)
 {
@@ -158,8 +157,7 @@ static void test_open_fails(void)
     CU_ASSERT_EQUAL(log_open(&c), -EISDIR);
 }
 
-/* --- many threads ----------------------------------------------------------
- */
+/* --- many threads --------------------------------------------------------- */
 
 enum { THREADS = 4, LINES = 5000 };
 
@@ -277,8 +275,7 @@ static void test_wakes(void)
     teardown();
 }
 
-/* --- sinks that fail -------------------------------------------------------
- */
+/* --- sinks that fail ------------------------------------------------------ */
 
 /* stderr becomes a pipe that nobody reads: writers go on at full speed, what
  * does not fit is counted, and the end comes within a bound. */
@@ -396,8 +393,7 @@ static void test_hanging_syslog(void)
     log_stop();
 }
 
-/* --- the limiter -----------------------------------------------------------
- */
+/* --- the limiter ---------------------------------------------------------- */
 
 static void test_limit(void)
 {

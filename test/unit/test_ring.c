@@ -214,8 +214,7 @@ static void test_announcements(void)
     CU_ASSERT_EQUAL(atomic_load(&shared.waiting), 0);
 }
 
-/* --- two threads, each asleep whenever it can be
- * ------------------------------------ */
+/* --- two threads, each asleep whenever it can be -------------------------- */
 
 enum { STRESS = 200000 };
 
@@ -304,8 +303,7 @@ static void test_stress(void)
     close(bell_room);
 }
 
-/* --- segment and hello
- * ------------------------------------------------------------- */
+/* --- segment and hello ---------------------------------------------------- */
 
 static void test_segment(void)
 {

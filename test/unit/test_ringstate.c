@@ -44,8 +44,7 @@ int renameat(int from_fd, const char *from, int to_fd, const char *to)
                : (int)syscall(SYS_renameat2, from_fd, from, to_fd, to, 0);
 }
 
-/* --- helpers ---------------------------------------------------------------
- */
+/* --- helpers -------------------------------------------------------------- */
 
 static char dir[64], path[128], error[512];
 
@@ -110,8 +109,7 @@ static void file_put(const char *text, size_t size)
     close(fd);
 }
 
-/* --- it works --------------------------------------------------------------
- */
+/* --- it works ------------------------------------------------------------- */
 
 static void test_first_start(void)
 {
@@ -232,8 +230,7 @@ static void test_bad_names(void)
     teardown();
 }
 
-/* --- a damaged file --------------------------------------------------------
- */
+/* --- a damaged file ------------------------------------------------------- */
 
 static void expect_damaged(const char *text, size_t size)
 {
@@ -273,8 +270,7 @@ static void test_damaged(void)
     teardown();
 }
 
-/* --- a disk that fails -----------------------------------------------------
- */
+/* --- a disk that fails ---------------------------------------------------- */
 
 static void test_unreadable_name(void)
 {

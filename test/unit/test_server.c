@@ -7,8 +7,7 @@
 #include <signal.h>
 #include <sys/resource.h>
 
-/* --- the library's rules
- * ---------------------------------------------------------------- */
+/* --- the library's rules -------------------------------------------------- */
 
 static void test_no_daemon(void)
 {
@@ -232,8 +231,7 @@ static void test_try_again(void)
     stop();
 }
 
-/* --- the descriptor
- * ------------------------------------------------------------------------ */
+/* --- the descriptor ------------------------------------------------------- */
 
 static void test_descriptor(void)
 {
@@ -317,8 +315,7 @@ static void test_descriptor_stress(void)
     stop();
 }
 
-/* --- threads and ends
- * ------------------------------------------------------------------------ */
+/* --- threads and ends ----------------------------------------------------- */
 
 static void *dispatch_blocking(void *context)
 {
@@ -483,9 +480,7 @@ static void test_request_waits_for_ring(void)
     stop();
 }
 
-/* --- fork and death
- * ------------------------------------------------------------------------------
- */
+/* --- fork and death ------------------------------------------------------- */
 
 static evs_handle_t parents_handle;
 
@@ -586,9 +581,7 @@ static void test_credentials(void)
     stop();
 }
 
-/* --- limits
- * ------------------------------------------------------------------------------------------
- */
+/* --- limits --------------------------------------------------------------- */
 
 static void test_client_limit(void)
 {

@@ -7,9 +7,7 @@
 #include <signal.h>
 #include <sys/resource.h>
 
-/* --- hostile clients
- * ---------------------------------------------------------------------------------
- */
+/* --- hostile clients ------------------------------------------------------ */
 
 static int raw_connect(void)
 {
