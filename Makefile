@@ -20,7 +20,7 @@ ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -I. -Iapi -fPIC -fvisibility=hidden \
             $(WARN) $(CFLAGS) $(if $(SAN),-fsanitize=$(SAN) \
             -fno-sanitize-recover=all) \
             $(if $(FUZZ),-fsanitize=fuzzer-no-link)
-LDLIBS_DAEMON := -lconfuse -lcrypto -lurcu-common -lpthread
+LDLIBS_DAEMON := -lconfuse -lcrypto -lurcu-qsbr -lurcu-common -lpthread
 # V=1 shows the commands; QUIET=1 not even what is built.
 V     ?=
 QUIET ?=

@@ -5,6 +5,7 @@
 #include "ipc/channel.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <string.h>
 #include <time.h>
@@ -19,8 +20,8 @@ _Static_assert(CS_ERR_TOO_BIG == (int)IPC_ERR_TOO_BIG, "ipc_error");
 _Static_assert(CS_ERR_TOO_MANY_GROUPS == (int)IPC_ERR_TOO_MANY_GROUPS, "");
 
 enum {
-    SPIN_NS = 2000,    /* before sleeping; a busy daemon answers in less */
-    CHECK_EVERY = 16,  /* records between two looks for the daemon's end */
+    EVENT_SPIN_NS = 2000, /* at most, for events: they come when they come */
+    CHECK_EVERY = 16,     /* records between two looks for the daemon's end */
     CONNECT_MS = 5000, /* for the daemon to accept, and to answer the hello */
     OWED_MS = 10       /* for a byte that the daemon is about to send */
 };
@@ -125,25 +126,47 @@ static cs_error_t read_welcome(int fd, struct ipc_welcome *w, int fds[IPC_FDS],
     return *fd_count == IPC_FDS ? CS_OK : CS_ERR_LIBRARY;
 }
 
+static void open_rings(struct conn *c, const struct ipc_welcome *w)
+{
+    struct segment *g = &c->segment;
+    struct ring_shared *words = g->shared->rings;
+
+    ring_producer_init(&c->submit, &words[SEGMENT_SUBMIT],
+                       g->data[SEGMENT_SUBMIT], w->submit_size);
+    ring_consumer_init(&c->reply, &words[SEGMENT_REPLY], g->data[SEGMENT_REPLY],
+                       w->reply_size);
+    ring_consumer_init(&c->event, &words[SEGMENT_EVENT], g->data[SEGMENT_EVENT],
+                       w->event_size);
+    ring_producer_init(&c->query, &words[SEGMENT_QUERY], g->data[SEGMENT_QUERY],
+                       w->query_size);
+    ring_consumer_init(&c->answer, &words[SEGMENT_ANSWER],
+                       g->data[SEGMENT_ANSWER], w->answer_size);
+    c->armed = true; /* the daemon announced it for us when it made the ring */
+}
+
+static void open_spins(struct conn *c, uint32_t spin_ns)
+{
+    spin_init(&c->reply_spin, spin_ns);
+    spin_init(&c->answer_spin, spin_ns);
+    spin_init(&c->event_spin,
+              spin_ns < EVENT_SPIN_NS ? spin_ns : EVENT_SPIN_NS);
+}
+
 static cs_error_t open_segment(struct conn *c, const struct ipc_welcome *w,
                                int fd)
 {
     const uint32_t sizes[SEGMENT_RINGS] = {[SEGMENT_SUBMIT] = w->submit_size,
                                            [SEGMENT_REPLY] = w->reply_size,
-                                           [SEGMENT_EVENT] = w->event_size};
-    struct segment *g = &c->segment;
-    int rc = segment_map(g, fd, sizes);
+                                           [SEGMENT_EVENT] = w->event_size,
+                                           [SEGMENT_QUERY] = w->query_size,
+                                           [SEGMENT_ANSWER] = w->answer_size};
+    int rc = segment_map(&c->segment, fd, sizes);
 
     if (rc != 0)
         return rc == -ENOMEM ? CS_ERR_NO_MEMORY : CS_ERR_LIBRARY;
-    segment_hide_from_fork(g);
-    ring_producer_init(&c->submit, &g->shared->rings[SEGMENT_SUBMIT],
-                       g->data[SEGMENT_SUBMIT], w->submit_size);
-    ring_consumer_init(&c->reply, &g->shared->rings[SEGMENT_REPLY],
-                       g->data[SEGMENT_REPLY], w->reply_size);
-    ring_consumer_init(&c->event, &g->shared->rings[SEGMENT_EVENT],
-                       g->data[SEGMENT_EVENT], w->event_size);
-    c->armed = true; /* the daemon announced it for us when it made the ring */
+    segment_hide_from_fork(&c->segment);
+    open_rings(c, w);
+    open_spins(c, w->spin_ns);
     return CS_OK;
 }
 
@@ -153,18 +176,22 @@ static void init_locks(struct conn *c)
 
     pthread_mutex_init(&c->submit_lock, NULL);
     pthread_mutex_init(&c->request_lock, NULL);
+    pthread_mutex_init(&c->query_lock, NULL);
     pthread_mutexattr_init(&recursive);
     pthread_mutexattr_settype(&recursive, PTHREAD_MUTEX_RECURSIVE);
     pthread_mutex_init(&c->dispatch_lock, &recursive);
     pthread_mutexattr_destroy(&recursive);
 }
 
-cs_error_t conn_open(struct conn *c, enum ipc_service service)
+cs_error_t conn_open(struct conn *c, enum ipc_service service,
+                     struct conn_rings rings)
 {
     struct ipc_hello hello = {.magic = IPC_MAGIC,
                               .version = IPC_VERSION,
                               .size = sizeof hello,
-                              .service = service};
+                              .service = service,
+                              .submit_size = rings.submit_bytes,
+                              .event_size = rings.event_bytes};
     struct ipc_welcome w = {.magic = 0};
     int fds[IPC_FDS];
     size_t fd_count;
@@ -179,30 +206,42 @@ cs_error_t conn_open(struct conn *c, enum ipc_service service)
     channel_send(c->socket, &hello, sizeof hello, NULL, 0, true);
     error = read_welcome(c->socket, &w, fds, &fd_count);
     if (error == CS_OK)
-        error = open_segment(c, &w, fds[0]);
+        error = open_segment(c, &w, fds[IPC_FD_SEGMENT]);
     if (error != CS_OK) {
         while (fd_count > 0)
             close(fds[--fd_count]);
         close(c->socket);
         return error;
     }
-    close(fds[0]);
-    c->doorbell = fds[1];
-    c->reply_fd = fds[2];
+    close(fds[IPC_FD_SEGMENT]);
+    c->doorbell = fds[IPC_FD_BELL];
+    c->reply_fd = fds[IPC_FD_REPLY];
+    c->room_fd = fds[IPC_FD_ROOM];
+    c->query_bell = fds[IPC_FD_QUERY_BELL];
+    c->answer_fd = fds[IPC_FD_ANSWER];
     c->node_id = w.node_id;
     c->message_size_max = w.message_size_max;
     init_locks(c);
     return CS_OK;
 }
 
-void conn_close(struct conn *c)
+void conn_close_fds(struct conn *c)
 {
-    segment_unmap(&c->segment);
     close(c->socket);
     close(c->doorbell);
     close(c->reply_fd);
+    close(c->room_fd);
+    close(c->query_bell);
+    close(c->answer_fd);
+}
+
+void conn_close(struct conn *c)
+{
+    segment_unmap(&c->segment);
+    conn_close_fds(c);
     pthread_mutex_destroy(&c->submit_lock);
     pthread_mutex_destroy(&c->request_lock);
+    pthread_mutex_destroy(&c->query_lock);
     pthread_mutex_destroy(&c->dispatch_lock);
 }
 
@@ -236,60 +275,95 @@ static void ring_bell(int fd)
     (void)n; /* full: its reader knows already */
 }
 
-/* Spinning pays only if the daemon can run meanwhile. */
-static bool may_spin(void)
-{
-    static _Atomic long cpus;
-    long n = atomic_load_explicit(&cpus, memory_order_relaxed);
-
-    if (n == 0) {
-        n = sysconf(_SC_NPROCESSORS_ONLN);
-        atomic_store_explicit(&cpus, n, memory_order_relaxed);
-    }
-    return n > 1;
-}
-
-static void relax(void)
-{
-#if defined(__x86_64__) || defined(__i386__)
-    __builtin_ia32_pause();
-#endif
-}
-
-/* Waits a moment for something in the ring. True: it has come. */
-static bool spin(struct ring_consumer *ring)
+/* Waits awake for something in the ring. True: it has come; else it is time to
+ * sleep, and then to spin_slept(). */
+static bool spin(struct spin *s, struct spin_wait *w,
+                 struct ring_consumer *ring)
 {
     const uint8_t *body;
-    uint64_t end;
 
-    if (!may_spin())
+    if (!spin_begin(s, w))
         return false;
-    end = now_ns() + SPIN_NS;
     do {
-        for (int i = 0; i < 16; i++) {
-            if (ring_peek(ring, &body) != RING_EMPTY)
-                return true;
-            relax();
+        if (ring_peek(ring, &body) != RING_EMPTY) {
+            spin_hit(s);
+            return true;
         }
-    } while (now_ns() < end);
+    } while (spin_again(s, w));
     return false;
+}
+
+/* Milliseconds for poll() until `end_ns` (0: for ever), rounded up. */
+static int poll_ms(uint64_t end_ns)
+{
+    uint64_t now, left;
+
+    if (end_ns == 0)
+        return -1;
+    now = now_ns();
+    left = end_ns > now ? (end_ns - now + 999999) / 1000000 : 0;
+    return left < INT_MAX ? (int)left : INT_MAX;
+}
+
+/* Sleeps until `fd` is readable, the connection ends, or it is `end_ns`; reads
+ * the bytes if it is to (`take`). poll(), not a futex: it costs the same here,
+ * and it sees the daemon's end too, and our own by conn_shutdown(). False: the
+ * connection has ended. */
+static bool wait_fd(struct conn *c, int fd, bool take, uint64_t end_ns)
+{
+    struct pollfd p[2] = {{.fd = fd, .events = POLLIN},
+                          {.fd = c->socket, .events = POLLRDHUP}};
+    uint8_t bytes[64];
+
+    if (poll(p, 2, poll_ms(end_ns)) < 0)
+        return errno == EINTR;
+    if ((p[0].revents & POLLIN) != 0 &&
+        (!take || recv(fd, bytes, sizeof bytes, MSG_DONTWAIT) > 0))
+        return true;
+    if (p[1].revents == 0 && (p[0].revents & POLLHUP) == 0)
+        return true;
+    set_flag(&c->dead);
+    return false;
+}
+
+/* Which side has ended the connection. */
+static cs_error_t conn_ended(struct conn *c)
+{
+    return flag(&c->closing) ? CS_ERR_BAD_HANDLE : CS_ERR_LIBRARY;
 }
 
 /* --- submitting ----------------------------------------------------------- */
 
-static cs_error_t no_room(struct conn *c, uint32_t size)
+/* No room, under submit_lock: CS_OK if there is some after all.
+ *
+ * The daemon is asked to send a byte on room_fd when it has made room. That
+ * byte is left there, for all who poll, until somebody finds no room again: he
+ * takes it and asks anew, in this order. So while anyone waits, either the
+ * descriptor is readable or the daemon has been asked since it was last
+ * emptied. Programs poll it too (evs_room_fd_get()). */
+static cs_error_t no_room(struct conn *c, uint32_t size, bool ask)
 {
+    uint8_t bytes[64];
+
+    if (ring_footprint(size) > c->submit.size)
+        return CS_ERR_TOO_BIG;
     if (c->submit.corrupt)
         set_flag(&c->dead);
     if (ring_nudge(&c->submit))
         ring_bell(c->doorbell);
-    if (conn_is_dead(c))
-        return CS_ERR_LIBRARY;
-    return ring_footprint(size) > c->submit.size ? CS_ERR_TOO_BIG
-                                                 : CS_ERR_TRY_AGAIN;
+    if (ask && !ring_asks_room(&c->submit)) {
+        if (recv(c->room_fd, bytes, sizeof bytes, MSG_DONTWAIT) == 0)
+            set_flag(&c->dead);
+        if (!ring_wait_room(&c->submit, size) && !c->submit.corrupt)
+            return CS_OK;
+    }
+    return conn_is_dead(c) ? conn_ended(c) : CS_ERR_TRY_AGAIN;
 }
 
-void *conn_claim(struct conn *c, uint32_t size, cs_error_t *error)
+/* Like conn_claim(), without waiting. `ask`: somebody will wait if there is no
+ * room. */
+static void *claim_now(struct conn *c, uint32_t size, bool ask,
+                       cs_error_t *error)
 {
     void *at = NULL;
 
@@ -300,13 +374,61 @@ void *conn_claim(struct conn *c, uint32_t size, cs_error_t *error)
     pthread_mutex_lock(&c->submit_lock);
     /* Looked at under the lock: the daemon sends what was submitted before the
      * end, so nothing may be submitted after it and said to be accepted. */
-    if (flag(&c->closing))
-        *error = CS_ERR_BAD_HANDLE;
-    else if ((at = ring_claim(&c->submit, size)) == NULL)
-        *error = no_room(c, size);
+    *error = flag(&c->closing) ? CS_ERR_BAD_HANDLE : CS_OK;
+    while (*error == CS_OK && (at = ring_claim(&c->submit, size)) == NULL)
+        *error = no_room(c, size, ask || c->room_polled);
     if (at == NULL)
         pthread_mutex_unlock(&c->submit_lock);
     return at;
+}
+
+/* Waits for room until `end_ns`; 0: for ever. */
+static void *claim_until(struct conn *c, uint32_t size, uint64_t end_ns,
+                         cs_error_t *error)
+{
+    for (;;) {
+        void *at = claim_now(c, size, true, error);
+        if (at != NULL || *error != CS_ERR_TRY_AGAIN)
+            return at;
+        if (end_ns != 0 && now_ns() >= end_ns) {
+            *error = CS_ERR_TIMEOUT;
+            return NULL;
+        }
+        if (!wait_fd(c, c->room_fd, false, end_ns)) {
+            *error = conn_ended(c);
+            return NULL;
+        }
+    }
+}
+
+void *conn_claim(struct conn *c, uint32_t size, cs_error_t *error)
+{
+    int64_t timeout =
+        atomic_load_explicit(&c->send_timeout_ns, memory_order_relaxed);
+
+    if (timeout == 0)
+        return claim_now(c, size, false, error);
+    return claim_until(c, size, timeout < 0 ? 0 : now_ns() + (uint64_t)timeout,
+                       error);
+}
+
+int conn_room_fd(struct conn *c)
+{
+    pthread_mutex_lock(&c->submit_lock);
+    c->room_polled = true;
+    pthread_mutex_unlock(&c->submit_lock);
+    return c->room_fd;
+}
+
+uint32_t conn_room(struct conn *c)
+{
+    uint64_t used, room;
+
+    pthread_mutex_lock(&c->submit_lock);
+    used = ring_unread(&c->submit);
+    room = c->submit.corrupt ? 0 : c->submit.size - used;
+    pthread_mutex_unlock(&c->submit_lock);
+    return room < ring_footprint(0) ? 0 : (uint32_t)(room - ring_footprint(0));
 }
 
 cs_error_t conn_commit(struct conn *c, uint32_t type, uint32_t size)
@@ -340,78 +462,53 @@ static void nudge(struct conn *c)
     pthread_mutex_unlock(&c->submit_lock);
 }
 
-/* Sleeps until the daemon rings reply_fd. False: it will not any more. */
-static bool wait_reply_fd(struct conn *c)
-{
-    /* poll(), not a futex: it costs the same here, and it sees the daemon's end
-     * too (and our own, by conn_shutdown()). */
-    struct pollfd p[2] = {{.fd = c->reply_fd, .events = POLLIN},
-                          {.fd = c->socket, .events = POLLRDHUP}};
-    uint8_t bytes[64];
-
-    nudge(c);
-    if (poll(p, 2, -1) < 0)
-        return errno == EINTR;
-    if ((p[0].revents & POLLIN) != 0 &&
-        recv(c->reply_fd, bytes, sizeof bytes, MSG_DONTWAIT) > 0)
-        return true;
-    if (p[1].revents == 0 && (p[0].revents & POLLHUP) == 0)
-        return true;
-    set_flag(&c->dead);
-    return false;
-}
-
-/* Which side has ended the connection. */
-static cs_error_t conn_ended(struct conn *c)
-{
-    return flag(&c->closing) ? CS_ERR_BAD_HANDLE : CS_ERR_LIBRARY;
-}
-
-/* Like conn_claim(), but waits for room. The caller holds request_lock, so
- * that there is one sleeper on reply_fd. */
-static void *claim_waiting(struct conn *c, uint32_t size, cs_error_t *error)
-{
-    for (;;) {
-        void *at = conn_claim(c, size, error);
-        if (at != NULL || *error != CS_ERR_TRY_AGAIN)
-            return at;
-        pthread_mutex_lock(&c->submit_lock);
-        bool wait = ring_wait_room(&c->submit, size);
-        pthread_mutex_unlock(&c->submit_lock);
-        if (wait && !wait_reply_fd(c)) {
-            *error = conn_ended(c);
-            return NULL;
-        }
-    }
-}
-
-/* Takes the reply from the ring when it is there. */
-static enum ring_result take_reply(struct conn *c, uint32_t type, void *reply,
-                                   size_t reply_max, size_t *reply_size)
+/* Takes the answer from the ring when it is there. */
+static enum ring_result take_answer(struct ring_consumer *ring, uint32_t type,
+                                    void *answer, size_t answer_max,
+                                    size_t *answer_size)
 {
     const uint8_t *body;
-    enum ring_result r = ring_peek(&c->reply, &body);
+    enum ring_result r = ring_peek(ring, &body);
 
     if (r != RING_RECORD)
         return r;
-    if (c->reply.record.type != type)
+    if (ring->record.type != type)
         return RING_CORRUPT;
-    *reply_size = c->reply.record.size;
-    memcpy(reply, body, *reply_size < reply_max ? *reply_size : reply_max);
-    ring_advance(&c->reply);
-    ring_release(&c->reply);
+    *answer_size = ring->record.size;
+    memcpy(answer, body, *answer_size < answer_max ? *answer_size : answer_max);
+    ring_advance(ring);
+    ring_release(ring);
     return r;
 }
 
-static cs_error_t wait_reply(struct conn *c, uint32_t type, void *reply,
-                             size_t reply_max, size_t *reply_size)
+/* Sleeps until something is in the ring; false: the connection has ended. */
+static bool sleep_for(struct conn *c, struct ring_consumer *ring, int fd)
 {
     bool alive = true;
 
-    spin(&c->reply);
+    if (ring_arm(ring)) {
+        nudge(c);
+        alive = wait_fd(c, fd, true, 0);
+    }
+    ring_disarm(ring);
+    return alive;
+}
+
+/* Waits for the answer of `type` in the ring whose sleeper is woken by `fd`. */
+static cs_error_t wait_answer(struct conn *c, struct ring_consumer *ring,
+                              struct spin *s, int fd, uint32_t type,
+                              void *answer, size_t answer_max,
+                              size_t *answer_size)
+{
+    struct spin_wait wait;
+    bool alive = true, slept = false;
+
+    spin(s, &wait, ring);
     for (;;) {
-        switch (take_reply(c, type, reply, reply_max, reply_size)) {
+        switch (take_answer(ring, type, answer, answer_max, answer_size)) {
         case RING_RECORD:
+            if (slept)
+                spin_slept(s, &wait);
             return CS_OK;
         case RING_CORRUPT:
             set_flag(&c->dead);
@@ -421,11 +518,18 @@ static cs_error_t wait_reply(struct conn *c, uint32_t type, void *reply,
         }
         if (!alive)
             return conn_ended(c);
-        if (ring_arm(&c->reply)) {
-            alive = wait_reply_fd(c);
-            ring_disarm(&c->reply);
-        }
+        alive = sleep_for(c, ring, fd);
+        slept = true;
     }
+}
+
+static void write_parts(uint8_t *at, const void *head, uint32_t head_size,
+                        const void *body, uint32_t body_size)
+{
+    if (head_size > 0)
+        memcpy(at, head, head_size);
+    if (body_size > 0)
+        memcpy(at + head_size, body, body_size);
 }
 
 cs_error_t conn_request(struct conn *c, uint32_t type, const void *head,
@@ -436,17 +540,53 @@ cs_error_t conn_request(struct conn *c, uint32_t type, const void *head,
     cs_error_t error;
 
     pthread_mutex_lock(&c->request_lock);
-    uint8_t *at = claim_waiting(c, head_size + body_size, &error);
+    uint8_t *at = claim_until(c, head_size + body_size, 0, &error);
     if (at != NULL) {
-        if (head_size > 0)
-            memcpy(at, head, head_size);
-        if (body_size > 0)
-            memcpy(at + head_size, body, body_size);
+        write_parts(at, head, head_size, body, body_size);
         error = conn_commit(c, type, head_size + body_size);
         if (error == CS_OK)
-            error = wait_reply(c, type, reply, reply_max, reply_size);
+            error = wait_answer(c, &c->reply, &c->reply_spin, c->reply_fd, type,
+                                reply, reply_max, reply_size);
     }
     pthread_mutex_unlock(&c->request_lock);
+    return error;
+}
+
+/* Under query_lock. */
+static cs_error_t put_query(struct conn *c, uint32_t type, const void *body,
+                            uint32_t body_size)
+{
+    uint8_t *at;
+
+    if (flag(&c->closing))
+        return CS_ERR_BAD_HANDLE;
+    if (flag(&c->dead))
+        return CS_ERR_LIBRARY;
+    /* One query is under way at a time, so there is room, or a fault. */
+    at = ring_claim(&c->query, body_size);
+    if (at == NULL) {
+        set_flag(&c->dead);
+        return CS_ERR_LIBRARY;
+    }
+    write_parts(at, NULL, 0, body, body_size);
+    ring_push(&c->query, type, body_size);
+    if (ring_publish(&c->query))
+        ring_bell(c->query_bell);
+    return CS_OK;
+}
+
+cs_error_t conn_query(struct conn *c, uint32_t type, const void *body,
+                      uint32_t body_size, void *answer, size_t answer_max,
+                      size_t *answer_size)
+{
+    cs_error_t error;
+
+    pthread_mutex_lock(&c->query_lock);
+    error = put_query(c, type, body, body_size);
+    if (error == CS_OK)
+        error = wait_answer(c, &c->answer, &c->answer_spin, c->answer_fd, type,
+                            answer, answer_max, answer_size);
+    pthread_mutex_unlock(&c->query_lock);
     return error;
 }
 
@@ -559,8 +699,8 @@ enum step { STEP_EVENT, STEP_EMPTY, STEP_END };
 
 /* Handles one event if there is one. */
 static enum step dispatch_step(struct conn *c, bool may_wait,
-                               conn_event_fn deliver, void *context,
-                               cs_error_t *result)
+                               struct spin_wait *wait, conn_event_fn deliver,
+                               void *context, cs_error_t *result)
 {
     const uint8_t *body;
 
@@ -586,8 +726,7 @@ static enum step dispatch_step(struct conn *c, bool may_wait,
     }
     release_events(c, 1);
     nudge(c);
-    /* A moment of spinning costs less than to be woken. */
-    if ((may_wait && spin(&c->event)) || settle(c))
+    if ((may_wait && spin(&c->event_spin, wait, &c->event)) || settle(c))
         return STEP_EVENT; /* none handled, but there is one */
     if (flag(&c->dead)) {
         *result = flag(&c->closing) ? CS_OK : CS_ERR_LIBRARY;
@@ -603,11 +742,12 @@ static cs_error_t dispatch_locked(struct conn *c, cs_dispatch_flags_t flags,
     const uint64_t begin = c->event.head;
     const bool may_wait =
         flags == CS_DISPATCH_ONE || flags == CS_DISPATCH_BLOCKING;
+    struct spin_wait wait;
     cs_error_t result;
 
     for (;;) {
         uint64_t before = c->event.head;
-        switch (dispatch_step(c, may_wait, deliver, context, &result)) {
+        switch (dispatch_step(c, may_wait, &wait, deliver, context, &result)) {
         case STEP_END:
             return result;
         case STEP_EMPTY:
@@ -616,6 +756,7 @@ static cs_error_t dispatch_locked(struct conn *c, cs_dispatch_flags_t flags,
             if (flags == CS_DISPATCH_ONE_NONBLOCKING)
                 return CS_ERR_TRY_AGAIN;
             wait_socket(c);
+            spin_slept(&c->event_spin, &wait);
             break;
         case STEP_EVENT:
             if (before == c->event.head)

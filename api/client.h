@@ -11,6 +11,7 @@
 #include "ipc/messages.h"
 #include "ipc/ring.h"
 #include "ipc/segment.h"
+#include "ipc/spin.h"
 
 #include <corosync/corotypes.h>
 #include <pthread.h>
@@ -20,12 +21,16 @@
 #include <stdint.h>
 
 /* The connection. Each ring has one owner at a time: the holder of its lock.
- * Order of locks: request_lock, then submit_lock. dispatch_lock is taken with
- * neither, since callbacks run under it and may make requests. */
+ * Order of locks: request_lock, then submit_lock; query_lock is taken alone.
+ * dispatch_lock is taken with none of them, since callbacks run under it and
+ * may make requests. */
 struct conn {
     int socket;   /* readable: events, or the daemon's end */
     int doorbell; /* eventfd: wakes the daemon */
-    int reply_fd; /* socket: bytes wake who waits for a reply or for room */
+    int reply_fd; /* socket: bytes wake who waits for a reply */
+    int room_fd;  /* socket: readable when there is room again; see no_room() */
+    int query_bell; /* eventfd: wakes the ipc worker */
+    int answer_fd;  /* socket: bytes wake who waits for an answer */
     struct segment segment;
     uint32_t node_id, message_size_max;
 
@@ -36,12 +41,22 @@ struct conn {
     pthread_mutex_t submit_lock;
     struct ring_producer submit;
     uint32_t unchecked; /* records since the last look for the daemon's end */
+    bool room_polled;   /* the program watches room_fd */
+    /* How long a submission may wait for room, ns; negative: for ever. */
+    _Atomic int64_t send_timeout_ns;
 
     pthread_mutex_t request_lock;
     struct ring_consumer reply;
+    struct spin reply_spin;
+
+    pthread_mutex_t query_lock;
+    struct ring_producer query;
+    struct ring_consumer answer;
+    struct spin answer_spin;
 
     pthread_mutex_t dispatch_lock; /* recursive: callbacks may dispatch */
     struct ring_consumer event;
+    struct spin event_spin;
     uint32_t depth; /* of dispatches in callbacks */
     bool armed;     /* announced as asleep, and not seen to be taken */
     uint32_t owed;  /* wake-up bytes sent to us that we have not read */
@@ -49,12 +64,21 @@ struct conn {
 
 /* --- connection ----------------------------------------------------------- */
 
+/* Wishes for the rings, bytes; 0: the daemon's default. */
+struct conn_rings {
+    uint32_t submit_bytes, event_bytes;
+};
+
 /* Connects to the daemon for `service`: CS_OK or why not; then nothing is left
  * open. */
-cs_error_t conn_open(struct conn *c, enum ipc_service service);
+cs_error_t conn_open(struct conn *c, enum ipc_service service,
+                     struct conn_rings rings);
 
 /* Frees what conn_open() made; nobody uses the connection any more. */
 void conn_close(struct conn *c);
+
+/* In a child made by fork(): its copies of the descriptors only. */
+void conn_close_fds(struct conn *c);
 
 /* From any thread: whoever waits on the connection returns soon. */
 void conn_shutdown(struct conn *c);
@@ -65,8 +89,9 @@ cs_error_t conn_error(uint32_t result);
 /* --- submitting ----------------------------------------------------------- */
 
 /* Room for a record of `size` bytes in the submit ring, which stays locked
- * until conn_commit(). NULL: *error says why (TRY_AGAIN: full), and it is not
- * locked. */
+ * until conn_commit(). NULL: *error says why, and it is not locked. Waits for
+ * room for as long as the connection's send_timeout_ns says: TRY_AGAIN, if that
+ * is 0, else TIMEOUT. */
 void *conn_claim(struct conn *c, uint32_t size, cs_error_t *error);
 
 /* Submits it, wakes the daemon if it sleeps. CS_ERR_LIBRARY: it is gone. */
@@ -78,6 +103,18 @@ cs_error_t conn_request(struct conn *c, uint32_t type, const void *head,
                         uint32_t head_size, const void *body,
                         uint32_t body_size, void *reply, size_t reply_max,
                         size_t *reply_size);
+
+/* Bytes that a record submitted now could have, at least. */
+uint32_t conn_room(struct conn *c);
+
+/* The descriptor that tells of room, from now on after each TRY_AGAIN. */
+int conn_room_fd(struct conn *c);
+
+/* Asks the ipc worker, and waits for its answer, of which it copies up to
+ * answer_max bytes; *answer_size is what came. */
+cs_error_t conn_query(struct conn *c, uint32_t type, const void *body,
+                      uint32_t body_size, void *answer, size_t answer_max,
+                      size_t *answer_size);
 
 /* --- events --------------------------------------------------------------- */
 

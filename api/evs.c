@@ -49,8 +49,8 @@ static void instance_free(struct conn *conn)
 
 /* --- handle --------------------------------------------------------------- */
 
-PUBLIC cs_error_t evs_initialize(evs_handle_t *handle,
-                                 evs_callbacks_t *callbacks)
+static cs_error_t initialize(evs_handle_t *handle, evs_callbacks_t *callbacks,
+                             struct conn_rings rings)
 {
     struct evs_instance *e;
     cs_error_t error;
@@ -60,7 +60,7 @@ PUBLIC cs_error_t evs_initialize(evs_handle_t *handle,
     e = calloc(1, sizeof *e);
     if (e == NULL)
         return CS_ERR_NO_MEMORY;
-    error = conn_open(&e->conn, IPC_SERVICE_EVS);
+    error = conn_open(&e->conn, IPC_SERVICE_EVS, rings);
     if (error != CS_OK) {
         free(e);
         return error;
@@ -78,6 +78,27 @@ PUBLIC cs_error_t evs_initialize(evs_handle_t *handle,
     }
     *handle = e->handle;
     return CS_OK;
+}
+
+PUBLIC cs_error_t evs_initialize(evs_handle_t *handle,
+                                 evs_callbacks_t *callbacks)
+{
+    return initialize(handle, callbacks,
+                      (struct conn_rings){.submit_bytes = 0});
+}
+
+static uint32_t wish(size_t bytes)
+{
+    return bytes < UINT32_MAX ? (uint32_t)bytes : UINT32_MAX;
+}
+
+PUBLIC cs_error_t evs_initialize_rings(evs_handle_t *handle,
+                                       evs_callbacks_t *callbacks,
+                                       size_t submit_bytes, size_t event_bytes)
+{
+    struct conn_rings rings = {wish(submit_bytes), wish(event_bytes)};
+
+    return initialize(handle, callbacks, rings);
 }
 
 PUBLIC cs_error_t evs_finalize(evs_handle_t handle)
@@ -421,17 +442,16 @@ static cs_error_t membership(struct evs_instance *e, unsigned int *local,
     struct {
         struct ipc_evs_members head;
         uint32_t ids[IPC_NODES_MAX];
-    } answer = {.ids = {0}};
+    } answer;
     size_t size = 0;
-    cs_error_t error = conn_request(&e->conn, IPC_SUBMIT_EVS_MEMBERS, NULL, 0,
-                                    NULL, 0, &answer, sizeof answer, &size);
+    cs_error_t error = conn_query(&e->conn, IPC_QUERY_EVS_MEMBERS, NULL, 0,
+                                  &answer, sizeof answer, &size);
 
     if (error != CS_OK)
         return error;
-    if (size < sizeof answer.head || answer.head.reply.done > IPC_NODES_MAX)
+    if (size < sizeof answer.head || answer.head.reply.done > IPC_NODES_MAX ||
+        size != sizeof answer.head + answer.head.reply.done * sizeof *list)
         return CS_ERR_LIBRARY;
-    if (answer.head.reply.result != IPC_OK)
-        return conn_error(answer.head.reply.result);
     if (*entries > answer.head.reply.done)
         *entries = answer.head.reply.done;
     if (local != NULL)
@@ -453,6 +473,120 @@ PUBLIC cs_error_t evs_membership_get(evs_handle_t handle,
         return CS_ERR_BAD_HANDLE;
     if (member_list_entries != NULL)
         error = membership(e, local_nodeid, member_list, member_list_entries);
+    handle_put(handle);
+    return error;
+}
+
+/* --- groups of this node -------------------------------------------------- */
+
+/* One piece of the list, from *from on; *from becomes where the next begins. */
+static cs_error_t group_piece(struct evs_instance *e, uint32_t *from,
+                              struct ipc_evs_group_info *infos, uint32_t *count)
+{
+    struct ipc_evs_groups_from query = {.from = *from};
+    struct {
+        struct ipc_evs_group_list head;
+        struct ipc_evs_group_info infos[IPC_GROUP_INFOS_MAX];
+    } answer;
+    size_t size = 0;
+    cs_error_t error = conn_query(&e->conn, IPC_QUERY_EVS_GROUPS, &query,
+                                  sizeof query, &answer, sizeof answer, &size);
+
+    if (error != CS_OK)
+        return error;
+    if (size < sizeof answer.head ||
+        answer.head.reply.done > IPC_GROUP_INFOS_MAX ||
+        size != sizeof answer.head + answer.head.reply.done * sizeof *infos)
+        return CS_ERR_LIBRARY;
+    *count = answer.head.reply.done;
+    *from = answer.head.next;
+    memcpy(infos, answer.infos, *count * sizeof *infos);
+    return CS_OK;
+}
+
+static cs_error_t group_list(struct evs_instance *e,
+                             struct evs_group_info *list, size_t *entries)
+{
+    struct ipc_evs_group_info infos[IPC_GROUP_INFOS_MAX];
+    size_t done = 0;
+    uint32_t from = 0, count = 0;
+
+    do {
+        cs_error_t error = group_piece(e, &from, infos, &count);
+        if (error != CS_OK)
+            return error;
+        for (uint32_t i = 0; i < count && done < *entries; i++, done++) {
+            if (list == NULL)
+                continue;
+            memcpy(list[done].group.key, infos[i].key, sizeof infos[i].key);
+            list[done].handles = infos[i].handles;
+        }
+    } while (from != 0 && done < *entries);
+    *entries = done;
+    return CS_OK;
+}
+
+PUBLIC cs_error_t evs_group_list_get(evs_handle_t handle,
+                                     struct evs_group_info *list,
+                                     size_t *entries)
+{
+    struct evs_instance *e = handle_get(handle);
+    cs_error_t error = CS_ERR_INVALID_PARAM;
+
+    if (e == NULL)
+        return CS_ERR_BAD_HANDLE;
+    if (entries != NULL)
+        error = group_list(e, list, entries);
+    handle_put(handle);
+    return error;
+}
+
+/* --- flow control --------------------------------------------------------- */
+
+PUBLIC cs_error_t evs_send_timeout_set(evs_handle_t handle, int64_t timeout_ns)
+{
+    struct evs_instance *e = handle_get(handle);
+
+    if (e == NULL)
+        return CS_ERR_BAD_HANDLE;
+    atomic_store_explicit(&e->conn.send_timeout_ns, timeout_ns,
+                          memory_order_relaxed);
+    handle_put(handle);
+    return CS_OK;
+}
+
+PUBLIC cs_error_t evs_room_get(evs_handle_t handle, size_t *bytes)
+{
+    struct evs_instance *e = handle_get(handle);
+    cs_error_t error = CS_ERR_INVALID_PARAM;
+
+    if (e == NULL)
+        return CS_ERR_BAD_HANDLE;
+    if (bytes != NULL) {
+        pthread_mutex_lock(&e->joined_lock);
+        size_t head = sizeof(struct ipc_evs_mcast) + e->header.size;
+        pthread_mutex_unlock(&e->joined_lock);
+        size_t room = conn_room(&e->conn);
+        room = room > head ? room - head : 0;
+        *bytes =
+            room < e->conn.message_size_max ? room : e->conn.message_size_max;
+        error = CS_OK;
+    }
+    handle_put(handle);
+    return error;
+}
+
+PUBLIC cs_error_t evs_room_fd_get(evs_handle_t handle, int *fd)
+{
+    struct evs_instance *e = handle_get(handle);
+    cs_error_t error = CS_ERR_INVALID_PARAM;
+
+    if (e == NULL)
+        return CS_ERR_BAD_HANDLE;
+    if (fd != NULL) {
+        *fd = conn_room_fd(&e->conn);
+        error = CS_OK;
+    }
     handle_put(handle);
     return error;
 }

@@ -8,8 +8,6 @@
  * the object is touched. Slots are never freed. */
 #include "api/client.h"
 
-#include <unistd.h>
-
 enum { FREE_BIT = 31, CLOSING_BIT = 30 };
 
 #define SLOT_FREE ((uint64_t)1 << FREE_BIT)
@@ -59,9 +57,7 @@ static void after_fork_child(void)
         if (!s->known || (state & SLOT_FREE) != 0)
             continue;
         atomic_store_explicit(&s->object->foreign, true, memory_order_relaxed);
-        close(s->object->socket);
-        close(s->object->doorbell);
-        close(s->object->reply_fd);
+        conn_close_fds(s->object);
         atomic_store_explicit(&s->state, ((state >> 32) + 1) << 32 | SLOT_FREE,
                               memory_order_relaxed);
     }

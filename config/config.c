@@ -205,6 +205,8 @@ static void set_defaults(struct config *c)
                     .fail_recv_const = 250},
         .runtime = {.lock_memory = true},
         .ipc = {.client_max = 1024,
+                .workers = 1,
+                .spin_us = CONFIG_SPIN_MEASURE,
                 .submit_ring_bytes = 4 << 20,
                 .event_ring_bytes = 8 << 20,
                 .overflow_bytes = 32 << 20,

@@ -69,8 +69,16 @@ struct config_runtime {
     bool lock_memory;
 };
 
+enum config_slow_reader { CONFIG_SLOW_PRESSURE, CONFIG_SLOW_DISCONNECT };
+
+enum { CONFIG_SPIN_MEASURE = UINT32_MAX }; /* spin_us: what a wake-up takes */
+
 struct config_ipc {
     uint32_t client_max;
+    uint32_t uid_client_max, uid_mib_max; /* of one user; 0: no such limit */
+    uint32_t workers;
+    uint32_t spin_us; /* or CONFIG_SPIN_MEASURE */
+    enum config_slow_reader slow_reader;
     uint32_t submit_ring_bytes, event_ring_bytes; /* powers of two */
     uint32_t overflow_bytes;                      /* per client */
     uint32_t message_size_max;                    /* bytes */

@@ -87,6 +87,16 @@ const struct schema_key schema_keys[] = {
         0, 1024 * MIB, "bytes", NULL},
     {"ipc", "message_max", SCHEMA_COUNT, AT(ipc.message_size_max),
         1024, MIB, "bytes", NULL},
+    {"ipc", "uid_client_max", SCHEMA_COUNT, AT(ipc.uid_client_max),
+        0, 65536, "clients", NULL},
+    {"ipc", "uid_memory_max", SCHEMA_COUNT, AT(ipc.uid_mib_max),
+        0, 1048576, "MiB", NULL},
+    {"ipc", "workers", SCHEMA_COUNT, AT(ipc.workers),
+        1, 16, "threads", NULL},
+    {"ipc", "spin", SCHEMA_COUNT, AT(ipc.spin_us),
+        0, 1000, "microseconds", NULL},
+    {"ipc", "slow_reader", SCHEMA_CHOICE, AT(ipc.slow_reader),
+        0, 0, NULL, "pressure disconnect"},
     {"ipc", "group", SCHEMA_TEXT, AT(ipc.group),
         1, 32, "bytes of name", NULL},
 
@@ -103,7 +113,8 @@ _Static_assert(sizeof schema_keys / sizeof *schema_keys <= SCHEMA_KEYS_MAX,
                "raise SCHEMA_KEYS_MAX");
 _Static_assert(sizeof(enum config_cipher) == sizeof(unsigned) &&
                    sizeof(enum config_transport) == sizeof(unsigned) &&
-                   sizeof(enum config_policy) == sizeof(unsigned),
+                   sizeof(enum config_policy) == sizeof(unsigned) &&
+                   sizeof(enum config_slow_reader) == sizeof(unsigned),
                "a choice is stored as an unsigned");
 
 const char *const schema_sections[] = {

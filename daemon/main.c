@@ -4,6 +4,7 @@
 #include "config/config.h"
 #include "daemon/base/log.h"
 #include "daemon/server/protocol.h"
+#include "daemon/server/wakeup.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -361,17 +362,25 @@ static int server_make(struct daemon *d)
 {
     const struct config_ipc *i = &d->config.ipc;
     const struct group *ais = getgrnam(i->group);
-    struct server_config c = {.node_id = d->config.totem.nodeid,
-                              .run_dir = d->options.run_dir,
-                              .group_known = ais != NULL,
-                              .group = ais != NULL ? ais->gr_gid : 0,
-                              .client_max = i->client_max,
-                              .submit_ring_bytes = i->submit_ring_bytes,
-                              .event_ring_bytes = i->event_ring_bytes,
-                              .overflow_bytes = i->overflow_bytes,
-                              .message_size_max = i->message_size_max,
-                              .packet_size = net_payload_size(d->parts.net) -
-                                             SEAL_OVERHEAD};
+    struct server_config c = {
+        .node_id = d->config.totem.nodeid,
+        .run_dir = d->options.run_dir,
+        .group_known = ais != NULL,
+        .group = ais != NULL ? ais->gr_gid : 0,
+        .client_max = i->client_max,
+        .uid_client_max = i->uid_client_max,
+        .uid_bytes_max = (uint64_t)i->uid_mib_max << 20,
+        .worker_count = i->workers,
+        .spin_ns = i->spin_us == CONFIG_SPIN_MEASURE ? wakeup_measure()
+                                                     : i->spin_us * 1000,
+        .slow_reader = i->slow_reader == CONFIG_SLOW_PRESSURE
+                           ? SERVER_SLOW_PRESSURE
+                           : SERVER_SLOW_DISCONNECT,
+        .submit_ring_bytes = i->submit_ring_bytes,
+        .event_ring_bytes = i->event_ring_bytes,
+        .overflow_bytes = i->overflow_bytes,
+        .message_size_max = i->message_size_max,
+        .packet_size = net_payload_size(d->parts.net) - SEAL_OVERHEAD};
     if (ais == NULL)
         log_write(LOG_LEVEL_WARNING, "MAIN",
                   "there is no group %s: only root can connect (addgroup "

@@ -109,8 +109,11 @@ enum channel_hello channel_hello_check(const uint8_t *data, size_t got,
     if (got < offsetof(struct ipc_hello, service))
         return CHANNEL_HELLO_PART;
     memcpy(hello, data, got < sizeof *hello ? got : sizeof *hello);
-    if (hello->magic != IPC_MAGIC || hello->size < sizeof *hello ||
-        hello->size > IPC_HELLO_SIZE_MAX || got > hello->size)
+    if (hello->magic != IPC_MAGIC || hello->size > IPC_HELLO_SIZE_MAX ||
+        got > hello->size)
+        return CHANNEL_HELLO_BAD;
+    /* Of another version only the beginning is known: it will be told so. */
+    if (hello->version == IPC_VERSION && hello->size < sizeof *hello)
         return CHANNEL_HELLO_BAD;
     return got < hello->size ? CHANNEL_HELLO_PART : CHANNEL_HELLO_WHOLE;
 }

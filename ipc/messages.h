@@ -2,11 +2,9 @@
 /* messages.h - what a client library and the daemon say to each other.
  *
  * Over the UNIX socket: one struct ipc_hello from the client, one struct
- * ipc_welcome back, with three descriptors if it says IPC_OK (the segment; an
- * eventfd that wakes the daemon; a socket on which single bytes wake the
- * client's requests), then nothing but single
- * bytes from the daemon, each meaning "you were asleep, look at the event
- * ring". The socket stays open; its end is the end of the peer.
+ * ipc_welcome back, with descriptors if it says IPC_OK (enum ipc_fd), then
+ * nothing but single bytes from the daemon, each meaning "you were asleep, look
+ * at the event ring". The socket stays open; its end is the end of the peer.
  *
  * In the rings: the records below. Host byte order, since both ends share a
  * machine; fixed widths, no padding left to the compiler, so that 32-bit
@@ -18,9 +16,19 @@
 
 enum {
     IPC_MAGIC = 0x4f414953, /* "OAIS" */
-    IPC_VERSION = 1,
-    IPC_HELLO_SIZE_MAX = 256, /* a newer client's hello may be longer, bytes */
-    IPC_FDS = 3
+    IPC_VERSION = 2,
+    IPC_HELLO_SIZE_MAX = 256 /* a newer client's hello may be longer, bytes */
+};
+
+/* Descriptors in the welcome, in this order. */
+enum ipc_fd {
+    IPC_FD_SEGMENT,
+    IPC_FD_BELL,       /* eventfd: wakes the daemon for the submit ring */
+    IPC_FD_REPLY,      /* socket: a byte wakes who sleeps on the reply ring */
+    IPC_FD_ROOM,       /* socket: a byte tells of room in the submit ring */
+    IPC_FD_QUERY_BELL, /* eventfd: wakes the ipc worker for the query ring */
+    IPC_FD_ANSWER,     /* socket: a byte wakes who sleeps on the answer ring */
+    IPC_FDS
 };
 
 /* Values are those of SaAisErrorT and cs_error_t, and stay so. */
@@ -47,8 +55,11 @@ struct ipc_hello {
     uint32_t version;
     uint32_t size;    /* of the whole hello, bytes */
     uint32_t service; /* enum ipc_service */
+    /* Wishes, bytes; 0: the daemon's default. It gives the next power of two,
+     * no more than its default, no less than it needs; see the welcome. */
+    uint32_t submit_size, event_size;
 };
-_Static_assert(sizeof(struct ipc_hello) == 16, "ipc ABI");
+_Static_assert(sizeof(struct ipc_hello) == 24, "ipc ABI");
 
 struct ipc_welcome {
     uint32_t magic;
@@ -56,10 +67,12 @@ struct ipc_welcome {
     uint32_t size;    /* of the whole welcome, bytes */
     uint32_t result;  /* enum ipc_error; the rest is valid if IPC_OK */
     uint32_t node_id;
-    uint32_t submit_size, reply_size, event_size; /* rings, bytes */
-    uint32_t message_size_max;                    /* payload, bytes */
+    /* Rings, bytes. */
+    uint32_t submit_size, reply_size, event_size, query_size, answer_size;
+    uint32_t message_size_max; /* payload, bytes */
+    uint32_t spin_ns;          /* what to spin before sleeping; 0: never */
 };
-_Static_assert(sizeof(struct ipc_welcome) == 36, "ipc ABI");
+_Static_assert(sizeof(struct ipc_welcome) == 48, "ipc ABI");
 
 /* --- records of the EVS service ------------------------------------------- */
 
@@ -73,10 +86,9 @@ enum {
 };
 
 enum ipc_submit_type {
-    IPC_SUBMIT_EVS_MCAST = 1,  /* struct ipc_evs_mcast, groups, payload */
-    IPC_SUBMIT_EVS_JOIN = 2,   /* struct ipc_evs_groups, keys */
-    IPC_SUBMIT_EVS_LEAVE = 3,  /* the same */
-    IPC_SUBMIT_EVS_MEMBERS = 4 /* nothing */
+    IPC_SUBMIT_EVS_MCAST = 1, /* struct ipc_evs_mcast, groups, payload */
+    IPC_SUBMIT_EVS_JOIN = 2,  /* struct ipc_evs_groups, keys */
+    IPC_SUBMIT_EVS_LEAVE = 3  /* the same */
 };
 
 /* Not answered. Followed by the body that goes on the wire: groups_size bytes
@@ -103,13 +115,43 @@ struct ipc_reply {
 };
 _Static_assert(sizeof(struct ipc_reply) == 8, "ipc ABI");
 
-/* Followed by reply.done node ids of 4 bytes, ascending. */
+enum ipc_query_type {
+    IPC_QUERY_EVS_MEMBERS = 1, /* nothing */
+    IPC_QUERY_EVS_GROUPS = 2   /* struct ipc_evs_groups_from */
+};
+
+/* Answer to MEMBERS: followed by reply.done node ids of 4 bytes, ascending. */
 struct ipc_evs_members {
     struct ipc_reply reply;
     uint32_t node_id; /* the local one */
     uint32_t reserved;
 };
 _Static_assert(sizeof(struct ipc_evs_members) == 16, "ipc ABI");
+
+/* The table of groups joined on this node is told in pieces: begin at 0, go on
+ * at the `next` of the answer, until that is 0. */
+struct ipc_evs_groups_from {
+    uint32_t from;
+    uint32_t reserved;
+};
+_Static_assert(sizeof(struct ipc_evs_groups_from) == 8, "ipc ABI");
+
+struct ipc_evs_group_info {
+    uint8_t key[IPC_GROUP_KEY_SIZE];
+    uint32_t handles; /* of this node that have joined it */
+    uint32_t reserved;
+};
+_Static_assert(sizeof(struct ipc_evs_group_info) == 40, "ipc ABI");
+
+enum { IPC_GROUP_INFOS_MAX = 64 }; /* in one answer */
+
+/* Answer to GROUPS: followed by reply.done infos. */
+struct ipc_evs_group_list {
+    struct ipc_reply reply;
+    uint32_t next;
+    uint32_t reserved;
+};
+_Static_assert(sizeof(struct ipc_evs_group_list) == 16, "ipc ABI");
 
 enum ipc_event_type {
     IPC_EVENT_EVS_MESSAGE = 1,      /* struct ipc_evs_message, payload */

@@ -100,10 +100,14 @@ bool ring_wait_room(struct ring_producer *p, uint32_t size)
      * is in ring_release(). */
     atomic_store_explicit(&p->shared->waiting, 1, memory_order_seq_cst);
     producer_look(p);
-    if (!p->corrupt && !producer_has_room(p, size))
-        return true;
-    atomic_store_explicit(&p->shared->waiting, 0, memory_order_relaxed);
-    return false;
+    return !p->corrupt && !producer_has_room(p, size);
+}
+
+bool ring_asks_room(const struct ring_producer *p)
+{
+    /* seq_cst, as its being set and taken: if it stands, the consumer's next
+     * release takes it. */
+    return atomic_load_explicit(&p->shared->waiting, memory_order_seq_cst) != 0;
 }
 
 uint64_t ring_unread(struct ring_producer *p)

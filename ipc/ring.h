@@ -118,9 +118,13 @@ void ring_push(struct ring_producer *p, uint32_t type, uint32_t size);
 bool ring_publish(struct ring_producer *p);
 
 /* Announces that the producer waits for room for a body of `size` bytes. True:
- * announced, and there is still none. False: there is room (or the ring is
- * corrupt), and the announcement is withdrawn. */
+ * there is still none. False: there is room (or the ring is corrupt). The
+ * announcement stays in either case, since another thread of the producer's
+ * may count on it: one that was not needed costs a wake-up. */
 bool ring_wait_room(struct ring_producer *p, uint32_t size);
+
+/* Does an announcement of ring_wait_room() stand, not yet taken? */
+bool ring_asks_room(const struct ring_producer *p);
 
 /* The producer is about to wait, or has no room. True: the consumer dozes and
  * has not seen all, and its announcement is now taken: the caller must wake

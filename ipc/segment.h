@@ -15,6 +15,8 @@ enum segment_ring {
     SEGMENT_SUBMIT, /* client to daemon, what goes through the order */
     SEGMENT_REPLY,  /* daemon to client, answers to SUBMIT */
     SEGMENT_EVENT,  /* daemon to client, callbacks */
+    SEGMENT_QUERY,  /* client to an ipc worker, what only reads */
+    SEGMENT_ANSWER, /* ipc worker to client, answers to QUERY */
     SEGMENT_RINGS
 };
 

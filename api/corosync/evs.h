@@ -85,6 +85,16 @@ typedef struct {
  * version. */
 cs_error_t evs_initialize(evs_handle_t *handle, evs_callbacks_t *callbacks);
 
+/* The same, with wishes for the memory shared with the daemon: room for what
+ * waits to be sent, and for what waits to be dispatched, bytes; 0: the daemon's
+ * default. The daemon gives the next power of two, at most its own settings
+ * (submit_ring and event_ring in its config file), and at least 64 KiB and what
+ * its largest message needs. A small submit ring lowers the limit of messages
+ * sent. Not in corosync. */
+cs_error_t evs_initialize_rings(evs_handle_t *handle,
+                                evs_callbacks_t *callbacks, size_t submit_bytes,
+                                size_t event_bytes);
+
 /* Leaves all groups, disconnects. A dispatch that waits in another thread
  * returns CS_OK; a callback that runs in another thread is not waited for, and
  * is the last. What was sent with CS_OK is still sent. */
@@ -125,7 +135,10 @@ cs_error_t evs_leave(evs_handle_t handle, const struct evs_group *groups,
 /* Sends the bytes of iovec[0 .. iov_len - 1] as one message to all groups this
  * handle has joined (none: CS_OK, and nobody gets it). The bytes are copied
  * before the return.
- * CS_ERR_TRY_AGAIN: the queue is full, nothing was sent; try again soon.
+ * CS_ERR_TRY_AGAIN: the queue is full, nothing was sent; see
+ * evs_send_timeout_set() and evs_room_fd_get(). It stays full for as long as
+ * the program leaves so many events undispatched that the daemon has to keep
+ * them (slow_reader in its config file).
  * CS_ERR_TOO_BIG: over the daemon's limit of a message (about 1 MiB).
  * CS_ERR_INVALID_PARAM: guarantee unknown; iovec NULL and iov_len not 0;
  * iov_len over 62. */
@@ -139,6 +152,26 @@ cs_error_t evs_mcast_groups(evs_handle_t handle, evs_guarantee_t guarantee,
                             size_t group_entries, const struct iovec *iovec,
                             unsigned int iov_len);
 
+/* How long a send may wait for room in the queue, nanoseconds: 0, the default:
+ * not at all, CS_ERR_TRY_AGAIN; negative: for ever; else CS_ERR_TIMEOUT when the
+ * time is over, and nothing was sent. A wait ends at once with CS_ERR_LIBRARY
+ * if the daemon goes, with CS_ERR_BAD_HANDLE if the handle is finalized. A
+ * program that waits in the thread that should dispatch may wait for itself.
+ * For all sends of the handle from now on. Not in corosync. */
+cs_error_t evs_send_timeout_set(evs_handle_t handle, int64_t timeout_ns);
+
+/* *bytes: the largest message to the joined groups that would be sent now
+ * without waiting. Other threads of the program may use it up. Not in corosync.
+ * CS_ERR_INVALID_PARAM: bytes is NULL. */
+cs_error_t evs_room_get(evs_handle_t handle, size_t *bytes);
+
+/* *fd becomes readable when, after a send was refused with CS_ERR_TRY_AGAIN,
+ * there is room again (not always enough for a large message: then the next
+ * refusal asks anew). Only refusals after this call count. For poll(2) and its
+ * like; it belongs to the library: do not read, write or close it. Not in
+ * corosync. CS_ERR_INVALID_PARAM: fd is NULL. */
+cs_error_t evs_room_fd_get(evs_handle_t handle, int *fd);
+
 /* The nodes of the current regular configuration, ascending, and the own node.
  * *member_list_entries: in, how many member_list holds; out, how many were
  * written, or, if member_list is NULL, min(given, members). local_nodeid and
@@ -147,6 +180,18 @@ cs_error_t evs_mcast_groups(evs_handle_t handle, evs_guarantee_t guarantee,
 cs_error_t evs_membership_get(evs_handle_t handle, unsigned int *local_nodeid,
                               unsigned int *member_list,
                               size_t *member_list_entries);
+
+struct evs_group_info {
+    struct evs_group group;
+    unsigned int handles; /* of programs on this node that have joined it */
+};
+
+/* The groups that programs on this node have joined, in no order. *entries: in,
+ * how many `list` holds; out, how many were written, or, if list is NULL,
+ * min(given, groups). Groups joined or left during the call may be missing or
+ * there. Not in corosync. CS_ERR_INVALID_PARAM: entries is NULL. */
+cs_error_t evs_group_list_get(evs_handle_t handle, struct evs_group_info *list,
+                              size_t *entries);
 
 #ifdef __cplusplus
 }

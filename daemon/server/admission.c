@@ -4,6 +4,7 @@
 #include "daemon/base/check.h"
 #include "daemon/base/thread.h"
 #include "daemon/server/internal.h"
+#include "daemon/server/worker.h"
 #include "ipc/channel.h"
 
 #include <errno.h>
@@ -20,7 +21,7 @@ enum {
     PENDING_MAX = 64,       /* connections that have not said hello yet */
     HELLO_MS = 1000,        /* how long they may take */
     BACKLOG = 512,          /* connections not accepted yet */
-    FDS_PER_CLIENT = 3,     /* socket, doorbell, reply doorbell */
+    FDS_PER_CLIENT = 6,     /* socket, two bells, three socket pairs' ends */
     FDS_OTHER = 128,        /* all else of the daemon */
     PEER_GROUPS_MAX = 65536 /* NGROUPS_MAX of Linux */
 };
@@ -43,6 +44,7 @@ struct admission {
     int listen_fd, epoll_fd;
     int spare_fd; /* closed to have one to refuse with when all are used up */
     struct mailbox *to_protocol;
+    struct workers *workers;
     struct mailbox inbox; /* clients to be released */
     pthread_t thread;
     bool started;
@@ -143,59 +145,113 @@ static struct pending *pending_place(struct admission *a)
 
 static int send_welcome(struct admission *a, struct client *c, int segment_fd)
 {
-    const int fds[IPC_FDS] = {segment_fd, c->doorbell, c->reply_peer};
+    const int fds[IPC_FDS] = {[IPC_FD_SEGMENT] = segment_fd,
+                              [IPC_FD_BELL] = c->doorbell,
+                              [IPC_FD_REPLY] = c->peers[PAIR_REPLY],
+                              [IPC_FD_ROOM] = c->peers[PAIR_ROOM],
+                              [IPC_FD_QUERY_BELL] = c->query_bell,
+                              [IPC_FD_ANSWER] = c->peers[PAIR_ANSWER]};
+    const uint32_t *sizes = c->segment.ring_size;
     struct ipc_welcome w = {.magic = IPC_MAGIC,
                             .version = IPC_VERSION,
                             .size = sizeof w,
                             .result = IPC_OK,
                             .node_id = a->config.node_id,
-                            .submit_size = c->segment.ring_size[SEGMENT_SUBMIT],
-                            .reply_size = c->segment.ring_size[SEGMENT_REPLY],
-                            .event_size = c->segment.ring_size[SEGMENT_EVENT],
-                            .message_size_max = a->config.message_size_max};
+                            .submit_size = sizes[SEGMENT_SUBMIT],
+                            .reply_size = sizes[SEGMENT_REPLY],
+                            .event_size = sizes[SEGMENT_EVENT],
+                            .query_size = sizes[SEGMENT_QUERY],
+                            .answer_size = sizes[SEGMENT_ANSWER],
+                            .message_size_max = c->message_size_max,
+                            .spin_ns = a->config.spin_ns};
 
     return channel_send(c->socket, &w, sizeof w, fds, IPC_FDS, false);
 }
 
-/* From connection to client. The welcome goes out before the protocol thread
- * knows the client: what the client writes meanwhile waits in its ring. */
-static void admit(struct admission *a, struct pending *p)
+/* Why a user may have no more; NULL: it may. Root always may. */
+static const char *over_quota(const struct admission *a, uid_t uid,
+                              uint64_t charge)
 {
-    struct epoll_event ev = {.events = EPOLLIN | EPOLLRDHUP};
-    struct client *c;
-    int segment_fd, error;
+    const struct server_config *config = &a->config;
+    uint32_t count = 1;
 
-    if (a->free_count == 0) {
-        log_refusal(a, &p->peer, "as many clients as the limit allows");
-        refuse(a, p->fd, IPC_ERR_NO_RESOURCES);
-        pending_end(p);
-        return;
+    if (uid == 0 || (config->uid_client_max == 0 && config->uid_bytes_max == 0))
+        return NULL;
+    for (uint32_t i = 0; i < config->client_max; i++) {
+        const struct client *c = a->clients[i];
+        if (c == NULL || c->uid != uid)
+            continue;
+        count++;
+        charge += c->charge;
     }
-    uint32_t slot = a->free_slots[a->free_count - 1];
-    c = client_new(&a->config, p->fd, slot, &segment_fd, &error);
-    if (c == NULL) {
-        log_refusal(a, &p->peer, strerror(-error));
-        refuse(a, p->fd,
-               error == -ENOMEM ? IPC_ERR_NO_MEMORY : IPC_ERR_NO_RESOURCES);
-        pending_end(p);
-        return;
-    }
-    c->pid = p->peer.pid;
-    c->uid = p->peer.uid;
-    p->fd = -1; /* the client's now */
-    error = send_welcome(a, c, segment_fd);
+    if (config->uid_client_max != 0 && count > config->uid_client_max)
+        return "as many clients as one user may have (ipc { uid_client_max })";
+    if (config->uid_bytes_max != 0 && charge > config->uid_bytes_max)
+        return "as much memory as one user may have (ipc { uid_memory_max })";
+    return NULL;
+}
+
+static void turn_away(struct admission *a, struct pending *p,
+                      enum ipc_error error, const char *why)
+{
+    log_refusal(a, &p->peer, why);
+    refuse(a, p->fd, error);
+    pending_end(p);
+}
+
+/* The welcome goes out before the other threads know the client: what it writes
+ * meanwhile waits in its rings. */
+static void hand_over(struct admission *a, struct client *c, int segment_fd)
+{
+    struct epoll_event ev = {.events = EPOLLIN | EPOLLRDHUP, .data.ptr = c};
+    int error = send_welcome(a, c, segment_fd);
+
     close(segment_fd);
-    close(c->reply_peer);
-    c->reply_peer = -1;
-    ev.data.ptr = c;
+    for (int i = 0; i < CLIENT_PAIRS; i++) {
+        close(c->peers[i]);
+        c->peers[i] = -1;
+    }
     if (error != 0 ||
         epoll_ctl(a->epoll_fd, EPOLL_CTL_MOD, c->socket, &ev) != 0) {
         client_free(c);
         return;
     }
     a->free_count--;
-    a->clients[slot] = c;
+    a->clients[c->slot] = c;
+    c->holders = 2;
     mailbox_put(a->to_protocol, &c->added);
+    worker_client_added(a->workers, c);
+}
+
+/* From connection to client. */
+static void admit(struct admission *a, struct pending *p,
+                  const struct ipc_hello *hello)
+{
+    struct client_sizes sizes = client_sizes(&a->config, hello);
+    uint64_t charge = client_charge(&a->config, &sizes);
+    const char *why = over_quota(a, p->peer.uid, charge);
+    struct client *c;
+    int segment_fd, error;
+
+    if (a->free_count == 0)
+        why = "as many clients as the limit allows (ipc { client_max })";
+    if (why != NULL) {
+        turn_away(a, p, IPC_ERR_NO_RESOURCES, why);
+        return;
+    }
+    c = client_new(&a->config, &sizes, p->fd, a->free_slots[a->free_count - 1],
+                   &segment_fd, &error);
+    if (c == NULL) {
+        turn_away(a, p,
+                  error == -ENOMEM ? IPC_ERR_NO_MEMORY : IPC_ERR_NO_RESOURCES,
+                  strerror(-error));
+        return;
+    }
+    c->pid = p->peer.pid;
+    c->uid = p->peer.uid;
+    c->charge = charge;
+    p->fd = -1; /* the client's now */
+    hand_over(a, c, segment_fd);
 }
 
 /* Closes descriptors that no one asked for. */
@@ -240,7 +296,7 @@ static void pending_read(struct admission *a, struct pending *p)
         refuse(a, p->fd, IPC_ERR_NOT_SUPPORTED);
         pending_end(p);
     } else {
-        admit(a, p);
+        admit(a, p, &h);
     }
 }
 
@@ -365,11 +421,14 @@ static void client_event(struct admission *a, struct client *c)
     /* From here on nothing happens on this side until `released`. */
     epoll_ctl(a->epoll_fd, EPOLL_CTL_DEL, c->socket, NULL);
     mailbox_put(a->to_protocol, &c->gone);
+    worker_client_gone(a->workers, c);
 }
 
 static void release(struct admission *a, struct client *c)
 {
-    CHECK(a->clients[c->slot] == c);
+    CHECK(a->clients[c->slot] == c && c->holders > 0);
+    if (--c->holders > 0)
+        return;
     a->clients[c->slot] = NULL;
     a->free_slots[a->free_count++] = c->slot;
     client_free(c);
@@ -387,6 +446,11 @@ static void take_released(struct admission *a)
 void admission_release(struct admission *a, struct client *c)
 {
     mailbox_put(&a->inbox, &c->released);
+}
+
+void admission_worker_released(struct admission *a, struct client *c)
+{
+    mailbox_put(&a->inbox, &c->worker_released);
 }
 
 uint64_t admission_refused(const struct admission *a)
@@ -534,13 +598,16 @@ static int start(struct admission *a)
             0 ||
         epoll_ctl(a->epoll_fd, EPOLL_CTL_ADD, a->inbox.fd, &mail_event) != 0)
         return -errno;
-    rc = thread_start(&a->thread, run, a);
+    rc = workers_start(a->workers, a);
+    if (rc == 0)
+        rc = thread_start(&a->thread, run, a);
     a->started = rc == 0;
     return rc;
 }
 
 int admission_open(struct admission **out, const struct server_config *config,
-                   struct mailbox *inbox, char *error, size_t error_size)
+                   struct mailbox *inbox, struct workers *workers, char *error,
+                   size_t error_size)
 {
     struct admission *a = calloc(1, sizeof *a);
     int rc = -ENOMEM;
@@ -550,6 +617,7 @@ int admission_open(struct admission **out, const struct server_config *config,
         return rc;
     a->config = *config;
     a->to_protocol = inbox;
+    a->workers = workers;
     a->listen_fd = a->epoll_fd = a->spare_fd = a->inbox.fd = -1;
     a->watch_listen = WATCH_LISTEN;
     a->watch_mailbox = WATCH_MAILBOX;
@@ -573,7 +641,7 @@ int admission_open(struct admission **out, const struct server_config *config,
         goto err;
     rc = start(a);
     if (rc != 0) {
-        snprintf(error, error_size, "cannot start the admission thread: %s",
+        snprintf(error, error_size, "cannot start the threads for clients: %s",
                  strerror(-rc));
         goto err;
     }
@@ -595,6 +663,7 @@ void admission_close(struct admission *a)
         mailbox_ring(&a->inbox);
         pthread_join(a->thread, NULL);
     }
+    workers_stop(a->workers);
     if (a->bound)
         unlink(a->address.sun_path);
     if (a->listen_fd >= 0)

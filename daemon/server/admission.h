@@ -14,18 +14,23 @@
 struct admission;
 struct client;
 struct mailbox;
+struct workers;
 
-/* Listens, starts the thread; clients come to `inbox`. 0, or -errno with a
- * sentence in `error`. */
+/* Listens, starts the workers and the thread; clients come to `inbox` and to
+ * their worker. 0, or -errno with a sentence in `error`. */
 int admission_open(struct admission **out, const struct server_config *config,
-                   struct mailbox *inbox, char *error, size_t error_size);
+                   struct mailbox *inbox, struct workers *workers, char *error,
+                   size_t error_size);
 
-/* Ends the thread, frees every client, wherever it is. After it no client may
- * be touched. */
+/* Ends the thread and the workers', frees every client, wherever it is. After
+ * it no client may be touched. */
 void admission_close(struct admission *a);
 
 /* Protocol thread: gives a client back. It must not be touched afterwards. */
 void admission_release(struct admission *a, struct client *c);
+
+/* Its worker does the same. */
+void admission_worker_released(struct admission *a, struct client *c);
 
 /* Connections refused so far; any thread. */
 uint64_t admission_refused(const struct admission *a);

@@ -16,7 +16,18 @@
  * come together: then it can begin while more is put. */
 enum { PUBLISH_BYTES = 65536 };
 
-enum { REPLY_RING_BYTES = 4096 };
+enum {
+    REPLY_RING_BYTES = 4096,
+    QUERY_RING_BYTES = 4096,
+    ANSWER_RING_BYTES = 8192,
+    SUBMIT_RING_BYTES_MIN = 65536
+};
+
+_Static_assert(ANSWER_RING_BYTES >=
+                   sizeof(struct ring_record) +
+                       sizeof(struct ipc_evs_group_list) +
+                       IPC_GROUP_INFOS_MAX * sizeof(struct ipc_evs_group_info),
+               "the largest answer");
 
 /* --- lists ---------------------------------------------------------------- */
 
@@ -69,6 +80,10 @@ static void open_rings(struct client *c)
                        g->ring_size[SEGMENT_REPLY]);
     ring_producer_init(&c->event, &words[SEGMENT_EVENT], g->data[SEGMENT_EVENT],
                        g->ring_size[SEGMENT_EVENT]);
+    ring_consumer_init(&c->query, &words[SEGMENT_QUERY], g->data[SEGMENT_QUERY],
+                       g->ring_size[SEGMENT_QUERY]);
+    ring_producer_init(&c->answer, &words[SEGMENT_ANSWER],
+                       g->data[SEGMENT_ANSWER], g->ring_size[SEGMENT_ANSWER]);
     /* A new client sleeps on its events: it has not looked yet. The library
      * counts on this first announcement. */
     atomic_store_explicit(&words[SEGMENT_EVENT].asleep, 1,
@@ -92,41 +107,113 @@ static int open_overflow(struct client *c, uint32_t size)
     return 0;
 }
 
-struct client *client_new(const struct server_config *config, int socket,
-                          uint32_t slot, int *segment_fd, int *error)
+/* The next power of two from `wish` on, within `min` and `max`, both such. */
+static uint32_t ring_size(uint32_t wish, uint32_t min, uint32_t max)
 {
-    const uint32_t sizes[SEGMENT_RINGS] = {
-        [SEGMENT_SUBMIT] = config->submit_ring_bytes,
-        [SEGMENT_REPLY] = REPLY_RING_BYTES,
-        [SEGMENT_EVENT] = config->event_ring_bytes};
-    struct client *c = calloc(1, sizeof *c);
-    int pair[2];
+    uint32_t size = min;
 
-    *error = -ENOMEM;
+    if (wish == 0)
+        return max;
+    while (size < wish && size < max)
+        size *= 2;
+    return size < max ? size : max;
+}
+
+struct client_sizes client_sizes(const struct server_config *config,
+                                 const struct ipc_hello *hello)
+{
+    const uint32_t record = sizeof(struct ring_record) +
+                            sizeof(struct ipc_evs_mcast) +
+                            IPC_EVS_HEADER_SIZE_MAX + 8;
+    uint32_t event_min = SEGMENT_RING_SIZE_MIN;
+    struct client_sizes s = {.message_size_max = config->message_size_max};
+
+    /* Any message that others send must fit in. */
+    while (event_min < config->message_size_max + record)
+        event_min *= 2;
+    s.rings[SEGMENT_SUBMIT] = ring_size(
+        hello->submit_size, SUBMIT_RING_BYTES_MIN, config->submit_ring_bytes);
+    s.rings[SEGMENT_EVENT] =
+        ring_size(hello->event_size, event_min, config->event_ring_bytes);
+    s.rings[SEGMENT_REPLY] = REPLY_RING_BYTES;
+    s.rings[SEGMENT_QUERY] = QUERY_RING_BYTES;
+    s.rings[SEGMENT_ANSWER] = ANSWER_RING_BYTES;
+    if (s.message_size_max > s.rings[SEGMENT_SUBMIT] - record)
+        s.message_size_max = s.rings[SEGMENT_SUBMIT] - record;
+    return s;
+}
+
+uint64_t client_charge(const struct server_config *config,
+                       const struct client_sizes *sizes)
+{
+    uint64_t bytes = SEGMENT_HEADER_SIZE + (uint64_t)config->overflow_bytes;
+
+    for (int i = 0; i < SEGMENT_RINGS; i++)
+        bytes += sizes->rings[i];
+    return bytes;
+}
+
+static struct client *client_alloc(uint32_t slot)
+{
+    struct client *c = calloc(1, sizeof *c);
+
     if (c == NULL)
         return NULL;
     c->watch = WATCH_CLIENT;
     c->slot = slot;
-    c->socket = -1;
-    c->added = (struct handover){.client = c, .kind = HANDOVER_ADDED};
-    c->gone = (struct handover){.client = c, .kind = HANDOVER_GONE};
+    c->socket = c->doorbell = c->query_bell = -1;
+    c->reply_fd = c->room_fd = c->answer_fd = -1;
+    for (int i = 0; i < CLIENT_PAIRS; i++)
+        c->peers[i] = -1;
+    c->added = c->worker_added =
+        (struct handover){.client = c, .kind = HANDOVER_ADDED};
+    c->gone = c->worker_gone =
+        (struct handover){.client = c, .kind = HANDOVER_GONE};
     c->released = (struct handover){.client = c, .kind = HANDOVER_RELEASED};
+    c->worker_released = c->released;
+    return c;
+}
+
+static int open_descriptors(struct client *c)
+{
+    int *const ours[CLIENT_PAIRS] = {[PAIR_REPLY] = &c->reply_fd,
+                                     [PAIR_ROOM] = &c->room_fd,
+                                     [PAIR_ANSWER] = &c->answer_fd};
+    int pair[2];
+
     c->doorbell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    c->reply_fd = c->reply_peer = -1;
-    if (c->doorbell < 0 ||
-        socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0,
-                   pair) != 0) {
-        *error = -errno;
-        goto err1;
+    c->query_bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (c->doorbell < 0 || c->query_bell < 0)
+        return -errno;
+    for (int i = 0; i < CLIENT_PAIRS; i++) {
+        if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0,
+                       pair) != 0)
+            return -errno;
+        *ours[i] = pair[0];
+        c->peers[i] = pair[1];
     }
-    c->reply_fd = pair[0];
-    c->reply_peer = pair[1];
-    *segment_fd = segment_create(sizes);
+    return 0;
+}
+
+struct client *client_new(const struct server_config *config,
+                          const struct client_sizes *sizes, int socket,
+                          uint32_t slot, int *segment_fd, int *error)
+{
+    struct client *c = client_alloc(slot);
+
+    *error = -ENOMEM;
+    if (c == NULL)
+        return NULL;
+    c->message_size_max = sizes->message_size_max;
+    *error = open_descriptors(c);
+    if (*error != 0)
+        goto err1;
+    *segment_fd = segment_create(sizes->rings);
     if (*segment_fd < 0) {
         *error = *segment_fd;
         goto err1;
     }
-    *error = segment_map(&c->segment, *segment_fd, sizes);
+    *error = segment_map(&c->segment, *segment_fd, sizes->rings);
     if (*error == 0)
         *error = open_overflow(c, config->overflow_bytes);
     if (*error != 0)
@@ -142,6 +229,12 @@ err1:
     return NULL;
 }
 
+static void close_if_open(int fd)
+{
+    if (fd >= 0)
+        close(fd);
+}
+
 void client_free(struct client *c)
 {
     if (c == NULL)
@@ -149,14 +242,14 @@ void client_free(struct client *c)
     segment_unmap(&c->segment);
     segment_unmap_private(c->overflow_data, c->overflow_size);
     free(c->overflow_words);
-    if (c->doorbell >= 0)
-        close(c->doorbell);
-    if (c->reply_fd >= 0)
-        close(c->reply_fd);
-    if (c->reply_peer >= 0)
-        close(c->reply_peer);
-    if (c->socket >= 0)
-        close(c->socket);
+    close_if_open(c->doorbell);
+    close_if_open(c->query_bell);
+    close_if_open(c->reply_fd);
+    close_if_open(c->room_fd);
+    close_if_open(c->answer_fd);
+    for (int i = 0; i < CLIENT_PAIRS; i++)
+        close_if_open(c->peers[i]);
+    close_if_open(c->socket);
     free(c);
 }
 
@@ -178,7 +271,7 @@ void client_deactivate(struct server *s, struct client *c)
 
 /* One byte, never waiting. Full: bytes that the client has not taken are there,
  * so it is awake. Ended: the admission thread sees that too, and says so. */
-static void send_byte(int fd)
+void client_send_byte(int fd)
 {
     static const char byte = 1;
     ssize_t n = send(fd, &byte, 1, MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -187,7 +280,7 @@ static void send_byte(int fd)
 
 static void wake_events(struct server *s, struct client *c)
 {
-    send_byte(c->socket);
+    client_send_byte(c->socket);
     s->stats.wakes++;
 }
 
@@ -305,9 +398,9 @@ void client_put_configuration(struct server *s, struct client *c,
 
 /* --- replies -------------------------------------------------------------- */
 
-void client_ring_reply(struct client *c)
+void client_tell_room(struct client *c)
 {
-    send_byte(c->reply_fd);
+    client_send_byte(c->room_fd);
 }
 
 void client_reply(struct server *s, struct client *c, uint32_t type,
@@ -319,7 +412,7 @@ void client_reply(struct server *s, struct client *c, uint32_t type,
         return;
     }
     if (ring_publish(&c->reply))
-        client_ring_reply(c);
+        client_send_byte(c->reply_fd);
 }
 
 /* --- the end -------------------------------------------------------------- */
@@ -385,7 +478,7 @@ bool client_settle(struct server *s, struct client *c)
         return false;
     if (!c->submit.corrupt && c->submit.head < c->drain_end)
         return false;
-    for (int i = 0; i < LIST_COUNT; i++)
+    for (int i = 0; i < SERVER_LISTS; i++)
         list_remove(&s->lists[i], (enum client_list)i, c);
     epoll_ctl(s->epoll_fd, EPOLL_CTL_DEL, c->doorbell, NULL);
     CHECK(s->clients[c->slot] == c && s->stats.clients_now > 0);

@@ -7,9 +7,12 @@
  * says once when it has ended (`gone`). The protocol thread never forgets a
  * client by itself: if it wants to be rid of one it shuts the socket down, and
  * `gone` comes. After `gone`, when what the client had submitted is sent, it
- * hands the client back (`released`), and the admission thread unmaps and frees
- * it. So each hand-over happens once, in this order, and whoever holds the
- * client is the only one who can free it. */
+ * hands the client back (`released`).
+ *
+ * The query and answer rings go the same way at the same time to an ipc worker
+ * (`worker_added`, `worker_gone`, `worker_released`). When both have handed it
+ * back, the admission thread unmaps and frees the client. So each hand-over
+ * happens once, in this order, and nobody touches what he does not hold. */
 #ifndef DAEMON_SERVER_INTERNAL_H
 #define DAEMON_SERVER_INTERNAL_H
 
@@ -19,6 +22,7 @@
 #include "ipc/messages.h"
 #include "ipc/ring.h"
 #include "ipc/segment.h"
+#include "ipc/spin.h"
 
 #include <stdatomic.h>
 #include <sys/types.h>
@@ -66,7 +70,9 @@ struct client_link {
 enum client_list {
     LIST_ACTIVE, /* its submit ring may hold something and is not armed */
     LIST_DIRTY,  /* events were put since the last flush */
-    LIST_COUNT
+    LIST_QUERY,  /* the worker's: its query ring is not armed */
+    LIST_COUNT,
+    SERVER_LISTS = LIST_QUERY /* those before it are the server's */
 };
 
 enum client_state {
@@ -76,6 +82,8 @@ enum client_state {
 };
 
 enum watch_kind { WATCH_LISTEN, WATCH_MAILBOX, WATCH_PENDING, WATCH_CLIENT };
+
+enum client_pair { PAIR_REPLY, PAIR_ROOM, PAIR_ANSWER, CLIENT_PAIRS };
 
 struct client {
     enum watch_kind watch; /* first: what the admission thread's epoll names */
@@ -89,14 +97,29 @@ struct client {
                      * it could fill the counter, clear O_NONBLOCK, and hold the
                      * protocol thread in write(). send() is told each time not
                      * to wait. */
-    int reply_peer; /* the client's end, until it is sent */
-    pid_t pid;      /* for the log */
+    int room_fd;    /* the same, to tell of room in the submit ring */
+    int query_bell; /* eventfd: the client wakes the worker */
+    int answer_fd;  /* a socket pair's end: the worker wakes the client */
+    int peers[CLIENT_PAIRS]; /* the client's ends, until they are sent */
+    pid_t pid;               /* for the log */
     uid_t uid;
     struct segment segment;
     uint8_t *overflow_data;
-    uint32_t overflow_size; /* bytes, 0: none */
+    uint32_t overflow_size;    /* bytes, 0: none */
+    uint32_t message_size_max; /* of what it sends, bytes */
 
     struct handover added, gone, released;
+    struct handover worker_added, worker_gone, worker_released;
+
+    /* Admission thread's. */
+    uint64_t charge;  /* bytes, against its user's quota */
+    uint32_t holders; /* of the two threads */
+
+    /* Worker's. */
+    struct ring_consumer query;
+    struct ring_producer answer;
+    bool query_broken;   /* shut down by the worker: nothing more is read */
+    uint32_t idle_turns; /* in a row that found nothing */
 
     /* Protocol thread's. */
     enum client_state state;
@@ -110,7 +133,7 @@ struct client {
     bool safe;            /* of the multicast at the head */
     uint32_t idle_visits; /* visits in a row that found nothing */
     uint64_t drain_end;   /* not LIVE: take what is before this position */
-    struct client_link links[LIST_COUNT];
+    struct client_link links[LIST_COUNT]; /* LIST_QUERY: the worker's */
 };
 
 struct list {
@@ -121,25 +144,42 @@ struct list {
 void list_append(struct list *l, enum client_list which, struct client *c);
 void list_remove(struct list *l, enum client_list which, struct client *c);
 
+/* What a client gets: the sizes of its rings, from its wishes. */
+struct client_sizes {
+    uint32_t rings[SEGMENT_RINGS]; /* bytes */
+    uint32_t message_size_max;
+};
+struct client_sizes client_sizes(const struct server_config *config,
+                                 const struct ipc_hello *hello);
+
+/* Bytes that it is charged with: all that it may come to use. */
+uint64_t client_charge(const struct server_config *config,
+                       const struct client_sizes *sizes);
+
 /* Admission thread. Makes sockets' other half: segment, doorbells, overflow.
  * *segment_fd is for the welcome; the caller closes it. NULL with -errno in
  * *error. Takes `socket` over if it succeeds. */
-struct client *client_new(const struct server_config *config, int socket,
+struct client *client_new(const struct server_config *config,
+                          const struct client_sizes *sizes, int socket,
                           uint32_t slot, int *segment_fd, int *error);
 void client_free(struct client *c);
 
 /* --- server --------------------------------------------------------------- */
 
 struct admission;
+struct views;
+struct workers;
 
 struct server {
     struct server_config config;
     struct evs *evs;
     struct client **clients; /* by slot */
-    struct list lists[LIST_COUNT];
+    struct list lists[SERVER_LISTS];
     struct client *partial; /* whose message is half sent */
     struct mailbox inbox;   /* from the admission thread */
     struct admission *admission;
+    struct views *views;
+    struct workers *workers;
     int epoll_fd;
     struct server_stats stats;
     struct log_limit log_corrupt, log_overflow, log_too_big;
@@ -165,7 +205,12 @@ void client_publish_events(struct server *s, struct client *c);
 /* Answers a request, and wakes who waits for it. */
 void client_reply(struct server *s, struct client *c, uint32_t type,
                   struct bytes answer);
-void client_ring_reply(struct client *c);
+
+/* Tells a client that waits for it that its submit ring has room again. */
+void client_tell_room(struct client *c);
+
+/* Wakes who sleeps on the other end; any thread. */
+void client_send_byte(int fd);
 
 /* The client broke the rules of its rings: nothing more is taken from it. */
 void client_drop_corrupt(struct server *s, struct client *c, const char *what);
@@ -185,6 +230,9 @@ enum head { HEAD_EMPTY, HEAD_REQUEST, HEAD_WAITS, HEAD_MCAST, HEAD_CORRUPT };
 /* What stands at the head of the client's submit ring; its body in *body.
  * HEAD_WAITS: a request that cannot be answered yet. */
 enum head client_head(struct server *s, struct client *c, const uint8_t **body);
+
+/* Do its multicasts wait until it has read its events? */
+bool client_held_back(const struct server *s, const struct client *c);
 
 /* Answers the requests at the head of the ring, `max` of them at most, and
  * says what stands there then. */

@@ -270,6 +270,11 @@ static void server_statistics(const struct server_stats *s)
         " malformed; %" PRIu64 " doorbells, %" PRIu64 " wake-ups",
         s->clients_now, s->clients_total, s->refused, s->corrupt, s->overflowed,
         s->submitted, s->delivered, s->malformed, s->doorbells, s->wakes);
+    log_write(LOG_LEVEL_INFO, "IPC",
+              "queries: %" PRIu64 " answered, %" PRIu64 " corrupt; %" PRIu64
+              " doorbells, %" PRIu64 " wake-ups, %" PRIu64 " sleeps",
+              s->queries, s->query_corrupt, s->query_doorbells, s->query_wakes,
+              s->query_sleeps);
 }
 
 void report_statistics(const struct report *r, uint64_t longest_round_ns)

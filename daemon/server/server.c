@@ -4,6 +4,8 @@
 #include "daemon/base/check.h"
 #include "daemon/server/admission.h"
 #include "daemon/server/internal.h"
+#include "daemon/server/view.h"
+#include "daemon/server/worker.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -46,6 +48,9 @@ static int check_config(const struct server_config *c, char *error, size_t size)
 
     if (c->client_max == 0 || c->packet_size == 0)
         snprintf(error, size, "client_max and packet_size must not be 0");
+    else if (c->worker_count == 0 || c->worker_count > SERVER_WORKERS_MAX)
+        snprintf(error, size, "there must be 1 to %d ipc workers",
+                 SERVER_WORKERS_MAX);
     else if (!segment_ring_size_ok(c->submit_ring_bytes) ||
              !segment_ring_size_ok(c->event_ring_bytes))
         snprintf(error, size,
@@ -82,6 +87,18 @@ static int open_service(struct server *s)
     return s->evs == NULL || s->clients == NULL ? -ENOMEM : 0;
 }
 
+static int open_workers(struct server *s)
+{
+    struct worker_sources sources = {.evs = s->evs};
+    int rc = 0;
+
+    s->views = sources.views = views_new();
+    if (s->views == NULL)
+        return -ENOMEM;
+    s->workers = workers_new(&s->config, &sources, &rc);
+    return rc;
+}
+
 static int open_polling(struct server *s)
 {
     struct epoll_event ev = {.events = EPOLLIN, .data.ptr = NULL};
@@ -115,13 +132,15 @@ int server_open(struct server **out, const struct server_config *config,
     rc = open_service(s);
     if (rc == 0)
         rc = open_polling(s);
+    if (rc == 0)
+        rc = open_workers(s);
     if (rc != 0) {
         snprintf(error, error_size, "cannot prepare for clients: %s",
                  strerror(-rc));
         goto err;
     }
-    rc =
-        admission_open(&s->admission, &s->config, &s->inbox, error, error_size);
+    rc = admission_open(&s->admission, &s->config, &s->inbox, s->workers, error,
+                        error_size);
     if (rc != 0)
         goto err;
     *out = s;
@@ -137,6 +156,8 @@ void server_close(struct server *s)
     if (s == NULL)
         return;
     admission_close(s->admission); /* and every client with it */
+    workers_free(s->workers);
+    views_free(s->views);
     mailbox_close(&s->inbox);
     if (s->epoll_fd >= 0)
         close(s->epoll_fd);
@@ -257,7 +278,8 @@ uint32_t server_backlog(const struct server *s)
 
     for (struct client *c = s->lists[LIST_ACTIVE].first; c != NULL;
          c = c->links[LIST_ACTIVE].next)
-        bytes += ring_pending(&c->submit);
+        if (!client_held_back(s, c))
+            bytes += ring_pending(&c->submit);
     bytes = (bytes + s->config.packet_size - 1) / s->config.packet_size;
     return bytes < UINT32_MAX ? (uint32_t)bytes : UINT32_MAX;
 }
@@ -286,13 +308,30 @@ static void deliver_message(struct server *s, const struct group_event *event)
     }
 }
 
+/* Before any client is told of it, so that who was told reads no older one. */
+static void configuration_set(struct server *s,
+                              const struct totem_configuration *c)
+{
+    bool first = evs_configuration_get(s->evs) == NULL;
+
+    evs_configuration_set(s->evs, c);
+    if (c->transitional)
+        return;
+    if (!view_publish(s->views, c))
+        log_write(LOG_LEVEL_ERROR, "IPC",
+                  "no memory to tell of the new configuration; membership "
+                  "queries get the one before");
+    if (first)
+        workers_wake(s->workers);
+}
+
 void server_deliver(struct server *s, const struct group_event *event)
 {
     if (event->kind == GROUP_EVENT_MESSAGE) {
         deliver_message(s, event);
         return;
     }
-    evs_configuration_set(s->evs, event->configuration);
+    configuration_set(s, event->configuration);
     for (uint32_t i = 0; i < s->config.client_max; i++)
         if (s->clients[i] != NULL)
             client_put_configuration(s, s->clients[i], event->configuration);
@@ -314,8 +353,14 @@ void server_flush(struct server *s)
 
 const struct server_stats *server_stats_get(const struct server *s)
 {
-    /* The only count that another thread keeps. */
+    /* The counts that other threads keep. */
     struct server *mine = (struct server *)(uintptr_t)s;
+    struct worker_stats w = workers_stats(s->workers);
     mine->stats.refused = admission_refused(s->admission);
+    mine->stats.queries = w.queries;
+    mine->stats.query_corrupt = w.corrupt;
+    mine->stats.query_doorbells = w.doorbells;
+    mine->stats.query_wakes = w.wakes;
+    mine->stats.query_sleeps = w.sleeps;
     return &s->stats;
 }

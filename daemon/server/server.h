@@ -8,7 +8,8 @@
  *
  * A client's submit ring is its send queue. Requests that need no order (join,
  * leave, membership) are answered as soon as they are at the head of the ring;
- * multicasts wait there for the token's visit. */
+ * multicasts wait there for the token's visit. Queries, which only read, have a
+ * ring of their own to an ipc worker (worker.h). */
 #ifndef DAEMON_SERVER_SERVER_H
 #define DAEMON_SERVER_SERVER_H
 
@@ -19,17 +20,31 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+enum { SERVER_WORKERS_MAX = 16 };
+
+enum server_slow_reader {
+    SERVER_SLOW_PRESSURE,  /* what it sends waits until it has read */
+    SERVER_SLOW_DISCONNECT /* nothing is held back */
+};
+
 struct server_config {
     uint32_t node_id;
     const char *run_dir; /* made if missing; the socket is in it */
     bool group_known;    /* is there a group ais? */
     gid_t group;         /* its members may connect; uid 0 always may */
     uint32_t client_max;
+    /* Of one user other than root; 0: no limit of its own. */
+    uint32_t uid_client_max;
+    uint64_t uid_bytes_max; /* rings and overflow together */
     uint32_t submit_ring_bytes, event_ring_bytes; /* powers of two */
-    uint32_t overflow_bytes;   /* per client, beyond the event ring; rounded up
-                                  to a power of two; 0: none */
-    uint32_t message_size_max; /* a client's message, bytes */
-    uint32_t packet_size;      /* payload of a packet: for server_backlog() */
+    uint32_t overflow_bytes; /* per client, beyond the event ring; rounded up
+                                to a power of two; 0: none */
+    enum server_slow_reader slow_reader; /* with events in its overflow; either
+                                  is disconnected when that is full */
+    uint32_t message_size_max;           /* a client's message, bytes */
+    uint32_t packet_size;  /* payload of a packet: for server_backlog() */
+    uint32_t worker_count; /* 1 to SERVER_WORKERS_MAX */
+    uint32_t spin_ns; /* workers and clients, before they sleep; 0: never */
 };
 
 struct server;
@@ -80,6 +95,8 @@ struct server_stats {
     uint64_t clients_now, clients_total, refused, corrupt, overflowed;
     uint64_t submitted, delivered, doorbells, wakes;
     uint64_t malformed; /* messages that made no sense; dropped */
+    uint64_t queries, query_corrupt, query_doorbells, query_wakes,
+        query_sleeps; /* the ipc workers' */
 };
 const struct server_stats *server_stats_get(const struct server *s);
 

@@ -13,22 +13,20 @@ enum {
 
 /* --- the head of a ring --------------------------------------------------- */
 
-static bool mcast_ok(const struct server *s, const struct ring_record *record,
-                     const struct ipc_evs_mcast *m)
+static bool mcast_ok(const struct client *c, const struct ipc_evs_mcast *m)
 {
-    uint64_t rest = record->size - sizeof *m;
+    uint64_t rest = c->submit.record.size - sizeof *m;
 
     return m->guarantee <= 3 && m->groups_size >= 1 &&
            m->groups_size <= IPC_EVS_HEADER_SIZE_MAX &&
            m->groups_size <= rest &&
-           rest - m->groups_size <= s->config.message_size_max;
+           rest - m->groups_size <= c->message_size_max;
 }
 
 /* True for a record a library can have written. Looks at private copies. The
  * groups of a multicast are not looked at: the client could change them
  * afterwards, and every receiver parses them as a stranger's anyway. */
-static bool record_ok(const struct server *s, const struct client *c,
-                      const uint8_t *body)
+static bool record_ok(const struct client *c, const uint8_t *body)
 {
     const struct ring_record *record = &c->submit.record;
     struct ipc_evs_mcast m;
@@ -39,7 +37,7 @@ static bool record_ok(const struct server *s, const struct client *c,
         if (record->size < sizeof m)
             return false;
         memcpy(&m, body, sizeof m);
-        return mcast_ok(s, record, &m);
+        return mcast_ok(c, &m);
     case IPC_SUBMIT_EVS_JOIN:
     case IPC_SUBMIT_EVS_LEAVE:
         if (record->size < sizeof g)
@@ -48,11 +46,18 @@ static bool record_ok(const struct server *s, const struct client *c,
         return g.count <= IPC_GROUPS_PER_CALL_MAX &&
                record->size ==
                    sizeof g + (uint64_t)g.count * sizeof(struct evs_key);
-    case IPC_SUBMIT_EVS_MEMBERS:
-        return record->size == 0;
     default:
         return false;
     }
+}
+
+/* Who does not read what he gets does not send either, so that who reads his
+ * own messages is slowed down before he is disconnected. What has begun to be
+ * sent goes on. */
+bool client_held_back(const struct server *s, const struct client *c)
+{
+    return c->overflowing && c->state == CLIENT_LIVE && s->partial != c &&
+           s->config.slow_reader == SERVER_SLOW_PRESSURE;
 }
 
 enum head client_head(struct server *s, struct client *c, const uint8_t **body)
@@ -64,17 +69,13 @@ enum head client_head(struct server *s, struct client *c, const uint8_t **body)
     r = ring_peek(&c->submit, body);
     if (r == RING_EMPTY)
         return HEAD_EMPTY;
-    if (r == RING_CORRUPT || !record_ok(s, c, *body)) {
+    if (r == RING_CORRUPT || !record_ok(c, *body)) {
         client_drop_corrupt(s, c, r == RING_CORRUPT ? "ring" : "record");
         return HEAD_CORRUPT;
     }
-    if (c->submit.record.type == IPC_SUBMIT_EVS_MCAST)
-        return HEAD_MCAST;
-    /* Before the first configuration there are no members to tell. */
-    if (c->submit.record.type == IPC_SUBMIT_EVS_MEMBERS &&
-        evs_configuration_get(s->evs) == NULL)
-        return HEAD_WAITS;
-    return HEAD_REQUEST;
+    if (c->submit.record.type != IPC_SUBMIT_EVS_MCAST)
+        return HEAD_REQUEST;
+    return client_held_back(s, c) ? HEAD_WAITS : HEAD_MCAST;
 }
 
 static void step_over(struct client *c)
@@ -87,7 +88,7 @@ static void step_over(struct client *c)
 static void give_back(struct client *c)
 {
     if (ring_release(&c->submit))
-        client_ring_reply(c); /* it waits for room where it waits for replies */
+        client_tell_room(c);
 }
 
 /* --- requests ------------------------------------------------------------- */
@@ -115,33 +116,13 @@ static void answer_groups(struct server *s, struct client *c, uint32_t type,
                  (struct bytes){(const uint8_t *)&reply, sizeof reply});
 }
 
-static void answer_members(struct server *s, struct client *c)
-{
-    const struct totem_configuration *conf = evs_configuration_get(s->evs);
-    struct ipc_evs_members head = {
-        .reply = {.result = IPC_OK, .done = conf->member_count},
-        .node_id = s->config.node_id};
-    uint8_t answer[sizeof head + IPC_NODES_MAX * sizeof *conf->members];
-    size_t ids = conf->member_count * sizeof *conf->members;
-
-    CHECK(conf->member_count <= IPC_NODES_MAX);
-    memcpy(answer, &head, sizeof head);
-    memcpy(answer + sizeof head, conf->members, ids);
-    client_reply(s, c, IPC_SUBMIT_EVS_MEMBERS,
-                 (struct bytes){answer, sizeof head + ids});
-}
-
 static void answer_one(struct server *s, struct client *c, const uint8_t *body)
 {
     uint32_t type = c->submit.record.type;
 
     s->stats.submitted++;
-    if (c->state == CLIENT_LIVE) {
-        if (type == IPC_SUBMIT_EVS_MEMBERS)
-            answer_members(s, c);
-        else
-            answer_groups(s, c, type, body);
-    }
+    if (c->state == CLIENT_LIVE)
+        answer_groups(s, c, type, body);
     step_over(c);
 }
 

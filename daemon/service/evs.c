@@ -3,6 +3,7 @@
 
 #include "daemon/base/check.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 
 /* Entries are named by their index + 1, 0 is none: the tables begin as zeroes,
@@ -14,6 +15,16 @@ struct group_entry {
     uint32_t next;  /* in the bucket, or in the free list */
     uint32_t first; /* subscription */
     uint32_t bucket;
+    uint32_t clients;
+};
+
+/* What other threads may read of the group at the same place. `version` is odd
+ * while it changes, and a reader who saw it odd, or two of them, reads again.
+ * Versioned in place and not by RCU: the table is never freed nor moved. */
+struct group_shown {
+    _Atomic uint32_t version;
+    _Atomic uint32_t clients; /* 0: no group */
+    _Atomic uint64_t key[IPC_GROUP_KEY_SIZE / 8];
 };
 
 /* One client in one group: in the group's list and in the client's. */
@@ -39,6 +50,8 @@ struct evs {
     uint32_t bucket_mask;
     uint32_t *buckets;
     struct group_entry *groups; /* at most one for each subscription */
+    struct group_shown *shown;
+    _Atomic uint32_t shown_count; /* places ever used */
     struct subscription *subscriptions;
     struct client_entry *clients;
     uint32_t *matches;
@@ -101,12 +114,13 @@ struct evs *evs_new(const struct evs_config *config)
     e->bucket_mask = buckets - 1;
     e->buckets = calloc(buckets, sizeof *e->buckets);
     e->groups = calloc(config->subscription_max, sizeof *e->groups);
+    e->shown = calloc(config->subscription_max, sizeof *e->shown);
     e->subscriptions =
         calloc(config->subscription_max, sizeof *e->subscriptions);
     e->clients = calloc(config->client_max, sizeof *e->clients);
     e->matches = calloc(config->client_max, sizeof *e->matches);
-    if (e->buckets == NULL || e->groups == NULL || e->subscriptions == NULL ||
-        e->clients == NULL || e->matches == NULL) {
+    if (e->buckets == NULL || e->groups == NULL || e->shown == NULL ||
+        e->subscriptions == NULL || e->clients == NULL || e->matches == NULL) {
         evs_free(e);
         return NULL;
     }
@@ -119,10 +133,66 @@ void evs_free(struct evs *e)
         return;
     free(e->buckets);
     free(e->groups);
+    free(e->shown);
     free(e->subscriptions);
     free(e->clients);
     free(e->matches);
     free(e);
+}
+
+/* --- what other threads see ----------------------------------------------- */
+
+/* The group's count of clients has changed, and its key if it is new. */
+static void show(struct evs *e, uint32_t id, uint32_t clients)
+{
+    struct group_shown *s = &e->shown[id - 1];
+    const struct group_entry *g = group_at(e, id);
+    uint64_t words[IPC_GROUP_KEY_SIZE / 8];
+    uint32_t version = atomic_load_explicit(&s->version, memory_order_relaxed);
+
+    memcpy(words, g->key.bytes, sizeof words);
+    /* Release on all that follows the odd version, so that who sees any of it
+     * sees the version odd or changed; pairs with the acquires in
+     * shown_read(). */
+    atomic_store_explicit(&s->version, version + 1, memory_order_relaxed);
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        atomic_store_explicit(&s->key[i], words[i], memory_order_release);
+    atomic_store_explicit(&s->clients, clients, memory_order_release);
+    atomic_store_explicit(&s->version, version + 2, memory_order_release);
+    if (id > atomic_load_explicit(&e->shown_count, memory_order_relaxed))
+        atomic_store_explicit(&e->shown_count, id, memory_order_release);
+}
+
+/* False: it changed while it was read. */
+static bool shown_read(const struct group_shown *s,
+                       struct ipc_evs_group_info *info)
+{
+    uint64_t words[IPC_GROUP_KEY_SIZE / 8];
+    uint32_t version = atomic_load_explicit(&s->version, memory_order_acquire);
+
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        words[i] = atomic_load_explicit(&s->key[i], memory_order_acquire);
+    *info = (struct ipc_evs_group_info){
+        .handles = atomic_load_explicit(&s->clients, memory_order_acquire)};
+    memcpy(info->key, words, sizeof info->key);
+    return version % 2 == 0 &&
+           version == atomic_load_explicit(&s->version, memory_order_relaxed);
+}
+
+uint32_t evs_group_list(const struct evs *e, uint32_t from,
+                        struct ipc_evs_group_info *list, uint32_t max,
+                        uint32_t *next)
+{
+    uint32_t end = atomic_load_explicit(&e->shown_count, memory_order_acquire);
+    uint32_t count = 0, at;
+
+    for (at = from; at < end && count < max; at++) {
+        while (!shown_read(&e->shown[at], &list[count]))
+            ;
+        count += list[count].handles > 0;
+    }
+    *next = at < end ? at : 0;
+    return count;
 }
 
 /* --- the table ------------------------------------------------------------ */
@@ -194,6 +264,7 @@ static void sub_add(struct evs *e, uint32_t client, uint32_t group)
     g->first = c->first = id;
     c->count++;
     e->count++;
+    show(e, group, ++g->clients);
 }
 
 static void sub_remove(struct evs *e, uint32_t id)
@@ -214,6 +285,8 @@ static void sub_remove(struct evs *e, uint32_t id)
         sub_at(e, s->client_prev)->client_next = s->client_next;
     else
         c->first = s->client_next;
+    CHECK(g->clients > 0);
+    show(e, s->group, --g->clients);
     if (g->first == 0)
         group_remove(e, s->group);
     CHECK(c->count > 0 && e->count > 0);

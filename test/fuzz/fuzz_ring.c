@@ -25,6 +25,7 @@ void fuzz_take(struct server *s, struct group *g, struct totem *t);
 enum head fuzz_client_head(struct server *s, struct client *c,
                            const uint8_t **body);
 enum head fuzz_client_answer(struct server *s, struct client *c, uint32_t max);
+bool fuzz_client_held_back(const struct server *s, const struct client *c);
 
 #define group_put fake_put
 #define group_flush fake_flush
@@ -32,6 +33,7 @@ enum head fuzz_client_answer(struct server *s, struct client *c, uint32_t max);
 #define server_take fuzz_take
 #define client_head fuzz_client_head
 #define client_answer fuzz_client_answer
+#define client_held_back fuzz_client_held_back
 #include "daemon/server/take.c"
 
 static struct server server;
@@ -80,10 +82,12 @@ static struct client *new_client(void)
 {
     int pair[2], segment_fd, error;
     struct client *c = NULL;
+    const struct ipc_hello no_wishes = {.submit_size = 0};
+    struct client_sizes sizes = client_sizes(&server.config, &no_wishes);
 
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair) == 0) {
         close(pair[1]);
-        c = client_new(&server.config, pair[0], 0, &segment_fd, &error);
+        c = client_new(&server.config, &sizes, pair[0], 0, &segment_fd, &error);
     }
     CHECK(c != NULL);
     close(segment_fd);
@@ -94,7 +98,7 @@ static struct client *new_client(void)
 
 static void end_client(struct client *c)
 {
-    for (int i = 0; i < LIST_COUNT; i++)
+    for (int i = 0; i < SERVER_LISTS; i++)
         list_remove(&server.lists[i], (enum client_list)i, c);
     evs_group_leave_all(server.evs, 0);
     server.clients[0] = NULL;
@@ -117,7 +121,8 @@ static void prepare(void)
                                            .event_ring_bytes = RING,
                                            .overflow_bytes = RING,
                                            .message_size_max = 40000,
-                                           .packet_size = 1000};
+                                           .packet_size = 1000,
+                                           .worker_count = 1};
     server.epoll_fd = -1;
     server.evs = evs_new(&config);
     server.clients = calloc(1, sizeof *server.clients);
@@ -146,7 +151,8 @@ static void fuzz_hello(const uint8_t *data, size_t size)
 
     if (channel_hello_check(data, n / 2, &h) != CHANNEL_HELLO_BAD &&
         channel_hello_check(data, n, &h) == CHANNEL_HELLO_WHOLE)
-        CHECK(h.magic == IPC_MAGIC && h.size == n && n >= sizeof h);
+        CHECK(h.magic == IPC_MAGIC && h.size == n &&
+              (h.version != IPC_VERSION || n >= sizeof h));
 }
 
 static void fuzz_memory(const uint8_t *data, size_t size)

@@ -21,7 +21,8 @@
 #include <time.h>
 #include <unistd.h>
 
-/* --- the made-up order: take.c compiled in place over a fake group layer --- */
+/* --- the made-up order: take.c compiled in place over a fake group layer ---
+ */
 
 static enum group_put_result fake_put(struct group *g, struct totem *t,
                                       const struct group_message *m);
@@ -31,6 +32,7 @@ void test_take(struct server *s, struct group *g, struct totem *t);
 enum head test_client_head(struct server *s, struct client *c,
                            const uint8_t **body);
 enum head test_client_answer(struct server *s, struct client *c, uint32_t max);
+bool test_client_held_back(const struct server *s, const struct client *c);
 
 #define group_put fake_put
 #define group_flush fake_flush
@@ -38,6 +40,7 @@ enum head test_client_answer(struct server *s, struct client *c, uint32_t max);
 #define server_take test_take
 #define client_head test_client_head
 #define client_answer test_client_answer
+#define client_held_back test_client_held_back
 #include "daemon/server/take.c"
 #undef group_put
 #undef server_take
@@ -213,7 +216,9 @@ static struct server_config config(void)
                                   .event_ring_bytes = EVENT_RING,
                                   .overflow_bytes = OVERFLOW_SIZE,
                                   .message_size_max = MESSAGE_MAX,
-                                  .packet_size = 1400};
+                                  .packet_size = 1400,
+                                  .worker_count = 2,
+                                  .spin_ns = 50000};
 }
 
 static void start_with(struct server_config c)

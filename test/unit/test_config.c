@@ -77,6 +77,11 @@ static void test_defaults(void)
     CU_ASSERT_EQUAL(c.runtime.priority, 0);
     CU_ASSERT(c.runtime.lock_memory);
     CU_ASSERT_EQUAL(c.ipc.client_max, 1024);
+    CU_ASSERT_EQUAL(c.ipc.uid_client_max, 0);
+    CU_ASSERT_EQUAL(c.ipc.uid_mib_max, 0);
+    CU_ASSERT_EQUAL(c.ipc.workers, 1);
+    CU_ASSERT_EQUAL(c.ipc.spin_us, CONFIG_SPIN_MEASURE);
+    CU_ASSERT_EQUAL(c.ipc.slow_reader, CONFIG_SLOW_PRESSURE);
     CU_ASSERT_EQUAL(c.ipc.submit_ring_bytes, 4194304);
     CU_ASSERT_EQUAL(c.ipc.event_ring_bytes, 8388608);
     CU_ASSERT_EQUAL(c.ipc.overflow_bytes, 33554432);
@@ -150,6 +155,11 @@ static void test_every_key(void)
     CU_ASSERT_EQUAL(c.runtime.priority, 1);
     CU_ASSERT(!c.runtime.lock_memory);
     CU_ASSERT_EQUAL(c.ipc.client_max, 10);
+    CU_ASSERT_EQUAL(c.ipc.uid_client_max, 5);
+    CU_ASSERT_EQUAL(c.ipc.uid_mib_max, 1024);
+    CU_ASSERT_EQUAL(c.ipc.workers, 16);
+    CU_ASSERT_EQUAL(c.ipc.spin_us, 0);
+    CU_ASSERT_EQUAL(c.ipc.slow_reader, CONFIG_SLOW_DISCONNECT);
     CU_ASSERT_EQUAL(c.ipc.overflow_bytes, 0);
     CU_ASSERT_EQUAL(c.ipc.message_size_max, 250000);
     CU_ASSERT_STRING_EQUAL(c.ipc.group, "staff");
@@ -211,6 +221,9 @@ static void test_ranges(void)
     expect_refused("ipc { event_ring: 8388609 }", "power of two");
     expect_refused("ipc { message_max: 1048577 }", "1024 to 1048576");
     expect_refused("ipc { client_max: 0 }", "1 to 65536");
+    expect_refused("ipc { workers: 0 }", "1 to 16");
+    expect_refused("ipc { spin: 1001 }", "0 to 1000");
+    expect_refused("ipc { slow_reader: wait }", "pressure disconnect");
     expect_refused("runtime { priority: 100 }", "1 to 99");
     expect_refused("runtime { policy: idle }", "rr fifo other");
     expect_refused("logging { timestamp: ON }", "on or off");

@@ -24,13 +24,15 @@ static int raw_connect(void)
 struct raw {
     int socket, fds[IPC_FDS];
     struct segment segment;
-    struct ring_producer submit;
+    struct ring_producer submit, query;
 };
 
 static void raw_open(struct raw *r)
 {
-    struct ipc_hello hello = {IPC_MAGIC, IPC_VERSION, sizeof hello,
-                              IPC_SERVICE_EVS};
+    struct ipc_hello hello = {.magic = IPC_MAGIC,
+                              .version = IPC_VERSION,
+                              .size = sizeof hello,
+                              .service = IPC_SERVICE_EVS};
     struct ipc_welcome w = {0};
     size_t n;
     r->socket = raw_connect();
@@ -40,10 +42,13 @@ static void raw_open(struct raw *r)
         channel_receive(r->socket, &w, sizeof w, r->fds, IPC_FDS, &n, true),
         sizeof w);
     CHECK(n == IPC_FDS);
-    uint32_t sizes[] = {w.submit_size, w.reply_size, w.event_size};
+    uint32_t sizes[] = {w.submit_size, w.reply_size, w.event_size, w.query_size,
+                        w.answer_size};
     CHECK(segment_map(&r->segment, r->fds[0], sizes) == 0);
     ring_producer_init(&r->submit, &r->segment.shared->rings[SEGMENT_SUBMIT],
                        r->segment.data[SEGMENT_SUBMIT], w.submit_size);
+    ring_producer_init(&r->query, &r->segment.shared->rings[SEGMENT_QUERY],
+                       r->segment.data[SEGMENT_QUERY], w.query_size);
 }
 
 static void raw_close(struct raw *r)
@@ -243,8 +248,10 @@ static void test_scribble(void)
 
 static void test_handshakes(void)
 {
-    struct ipc_hello hello = {IPC_MAGIC, IPC_VERSION, sizeof hello,
-                              IPC_SERVICE_EVS};
+    struct ipc_hello hello = {.magic = IPC_MAGIC,
+                              .version = IPC_VERSION,
+                              .size = sizeof hello,
+                              .service = IPC_SERVICE_EVS};
     struct ipc_welcome w;
     struct box b = {.bad = 0};
     int silent[200], fd, fds[8];
@@ -265,12 +272,12 @@ static void test_handshakes(void)
         struct ipc_hello hello;
         uint32_t result;
     } wrong[] = {
-        {{IPC_MAGIC, IPC_VERSION + 1, 16, 1}, IPC_ERR_VERSION},
-        {{IPC_MAGIC, IPC_VERSION, 16, 99}, IPC_ERR_NOT_SUPPORTED},
-        {{1, IPC_VERSION, 16, 1}, IPC_ERR_INVALID_PARAM},
-        {{IPC_MAGIC, IPC_VERSION, 0, 1}, IPC_ERR_INVALID_PARAM},
-        {{IPC_MAGIC, IPC_VERSION, 15, 1}, IPC_ERR_INVALID_PARAM},
-        {{IPC_MAGIC, IPC_VERSION, UINT32_MAX, 1}, IPC_ERR_INVALID_PARAM}};
+        {{IPC_MAGIC, IPC_VERSION + 1, 24, 1, 0, 0}, IPC_ERR_VERSION},
+        {{IPC_MAGIC, IPC_VERSION, 24, 99, 0, 0}, IPC_ERR_NOT_SUPPORTED},
+        {{1, IPC_VERSION, 24, 1, 0, 0}, IPC_ERR_INVALID_PARAM},
+        {{IPC_MAGIC, IPC_VERSION, 0, 1, 0, 0}, IPC_ERR_INVALID_PARAM},
+        {{IPC_MAGIC, IPC_VERSION, 15, 1, 0, 0}, IPC_ERR_INVALID_PARAM},
+        {{IPC_MAGIC, IPC_VERSION, UINT32_MAX, 1, 0, 0}, IPC_ERR_INVALID_PARAM}};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         fd = raw_connect();
         channel_send(fd, &wrong[i].hello, sizeof hello, NULL, 0, true);
@@ -303,8 +310,10 @@ static int die_at;
 
 static void child_dies(void)
 {
-    struct ipc_hello hello = {IPC_MAGIC, IPC_VERSION, sizeof hello,
-                              IPC_SERVICE_EVS};
+    struct ipc_hello hello = {.magic = IPC_MAGIC,
+                              .version = IPC_VERSION,
+                              .size = sizeof hello,
+                              .service = IPC_SERVICE_EVS};
     struct ipc_welcome w;
     int fds[8], fd = raw_connect();
     size_t n;
@@ -388,22 +397,37 @@ static void test_blocking_descriptors(void)
     }
     CU_ASSERT_EQUAL(fcntl(r.socket, F_SETFL, 0), 0);
     struct ring_shared *rings = r.segment.shared->rings;
-    struct ring_consumer replies;
+    const struct ipc_evs_groups none = {.count = 0};
+    struct ring_consumer replies, answers;
+    void *at;
     const uint8_t *body;
     ring_consumer_init(&replies, &rings[SEGMENT_REPLY],
                        r.segment.data[SEGMENT_REPLY],
                        r.segment.ring_size[SEGMENT_REPLY]);
+    ring_consumer_init(&answers, &rings[SEGMENT_ANSWER],
+                       r.segment.data[SEGMENT_ANSWER],
+                       r.segment.ring_size[SEGMENT_ANSWER]);
     /* A wake-up for each, of which none is taken. */
     for (int i = 0; i < 3000; i++) {
         atomic_store(&rings[SEGMENT_REPLY].asleep, 1);
         atomic_store(&rings[SEGMENT_EVENT].asleep, 1);
-        if (ring_claim(&r.submit, 0) != NULL) {
-            ring_push(&r.submit, IPC_SUBMIT_EVS_MEMBERS, 0);
+        atomic_store(&rings[SEGMENT_ANSWER].asleep, 1);
+        atomic_store(&rings[SEGMENT_SUBMIT].waiting, 1);
+        if ((at = ring_claim(&r.submit, sizeof none)) != NULL) {
+            memcpy(at, &none, sizeof none);
+            ring_push(&r.submit, IPC_SUBMIT_EVS_JOIN, sizeof none);
             ring_publish(&r.submit);
+        }
+        if (ring_claim(&r.query, 0) != NULL) {
+            ring_push(&r.query, IPC_QUERY_EVS_MEMBERS, 0);
+            ring_publish(&r.query);
         }
         while (ring_peek(&replies, &body) == RING_RECORD)
             ring_advance(&replies);
         ring_release(&replies);
+        while (ring_peek(&answers, &body) == RING_RECORD)
+            ring_advance(&answers);
+        ring_release(&answers);
         if (i % 100 == 0) {
             CU_ASSERT_EQUAL(send_to(h, "good", "x", 1), CS_OK);
             gather(h, &b, ++n);

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* view.h - what ipc workers read without asking the protocol thread, under RCU.
+ *
+ * The protocol thread publishes; a worker reads between two of its quiescent
+ * states; what was replaced is freed once every worker has passed one. The
+ * flavour is QSBR: reading costs one load, and a worker says where it holds
+ * nothing (view_quiet(), view_sleeps()) in its loop anyway. */
+#ifndef DAEMON_SERVER_VIEW_H
+#define DAEMON_SERVER_VIEW_H
+
+#include "daemon/totem/totem.h"
+
+#include <stdint.h>
+
+enum { VIEW_READERS_MAX = 16 };
+
+struct views;
+
+/* NULL when memory is short. Starts liburcu's reclaiming thread, at the
+ * caller's priority and with its mask of signals. */
+struct views *views_new(void);
+
+/* After the last reader has ended. */
+void views_free(struct views *v);
+
+/* Protocol thread. False: no memory, and readers go on with what they have. */
+bool view_publish(struct views *v, const struct totem_configuration *c);
+
+/* A reader's thread, in this order; `reader` below VIEW_READERS_MAX. */
+void view_reader_begin(struct views *v);
+void view_reader_end(struct views *v, uint32_t reader);
+
+/* The last regular configuration, good until the reader's next call of one of
+ * those below; NULL: there was none yet. */
+const struct totem_configuration *view_configuration(const struct views *v);
+
+void view_quiet(struct views *v, uint32_t reader);  /* holds nothing now */
+void view_sleeps(struct views *v, uint32_t reader); /* nor until it wakes */
+void view_wakes(void);
+
+#endif

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "ipc/spin.h"
+
+#include <time.h>
+
+enum {
+    SCORE_FIRST = 2,
+    SCORE_MAX = 4,
+    TURNS_PER_LOOK = 16, /* at the clock, which costs as much as a few turns */
+    SHORT_FACTOR = 3     /* a wait of so many max_ns was short */
+};
+
+/* A gap between two looks at the clock that only another thread's turn on this
+ * processor explains; looks are less than a microsecond apart. */
+static const uint64_t gap_ns = 50000;
+
+static const uint64_t bar_min_ns = 4000000, bar_max_ns = 512000000;
+static const uint64_t bar_forget_ns = 1000000000;
+
+static uint64_t now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static void relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ __volatile__("yield");
+#endif
+}
+
+void spin_init(struct spin *s, uint32_t max_ns)
+{
+    *s = (struct spin){.max_ns = max_ns, .score = SCORE_FIRST};
+}
+
+static void bar(struct spin *s, uint64_t now)
+{
+    uint64_t since = now - (s->bar_made_ns + s->bar_ns);
+
+    s->bar_ns = s->bar_ns == 0 || since > bar_forget_ns ? bar_min_ns
+                : s->bar_ns < bar_max_ns                ? s->bar_ns * 2
+                                                        : bar_max_ns;
+    s->bar_made_ns = now;
+    s->barred_ns = now + s->bar_ns;
+}
+
+bool spin_begin(struct spin *s, struct spin_wait *w)
+{
+    *w = (struct spin_wait){.begin_ns = 0};
+    if (s->max_ns == 0)
+        return false;
+    /* On the way that is to be fast the clock is not read. */
+    if (s->score > 0 && s->barred_ns == 0)
+        return true;
+    w->begin_ns = w->seen_ns = now_ns();
+    if (w->begin_ns >= s->barred_ns)
+        s->barred_ns = 0;
+    return s->score > 0 && s->barred_ns == 0;
+}
+
+bool spin_again(struct spin *s, struct spin_wait *w)
+{
+    uint64_t now;
+
+    relax();
+    if (++w->turns % TURNS_PER_LOOK != 0)
+        return true;
+    now = now_ns();
+    if (w->begin_ns == 0)
+        w->begin_ns = w->seen_ns = now;
+    if (now - w->seen_ns > gap_ns) {
+        bar(s, now);
+        return false;
+    }
+    w->seen_ns = now;
+    return now - w->begin_ns < s->max_ns;
+}
+
+void spin_hit(struct spin *s)
+{
+    if (s->score < SCORE_MAX)
+        s->score++;
+}
+
+void spin_slept(struct spin *s, const struct spin_wait *w)
+{
+    if (s->max_ns == 0)
+        return;
+    if (now_ns() - w->begin_ns <= (uint64_t)SHORT_FACTOR * s->max_ns)
+        spin_hit(s);
+    else if (s->score > 0)
+        s->score--;
+}
