@@ -4,6 +4,7 @@
 #include "daemon/base/check.h"
 #include "daemon/base/thread.h"
 #include "daemon/server/internal.h"
+#include "daemon/server/view.h"
 #include "daemon/server/worker.h"
 #include "ipc/channel.h"
 
@@ -43,8 +44,7 @@ struct admission {
     bool bound; /* the socket's name is ours, to be removed */
     int listen_fd, epoll_fd;
     int spare_fd; /* closed to have one to refuse with when all are used up */
-    struct mailbox *to_protocol;
-    struct workers *workers;
+    struct admission_partners partners;
     struct mailbox inbox; /* clients to be released */
     pthread_t thread;
     bool started;
@@ -219,8 +219,8 @@ static void hand_over(struct admission *a, struct client *c, int segment_fd)
     a->free_count--;
     a->clients[c->slot] = c;
     c->holders = 2;
-    mailbox_put(a->to_protocol, &c->added);
-    worker_client_added(a->workers, c);
+    mailbox_put(a->partners.protocol, &c->added);
+    worker_client_added(a->partners.workers, c);
 }
 
 /* From connection to client. */
@@ -420,8 +420,8 @@ static void client_event(struct admission *a, struct client *c)
     }
     /* From here on nothing happens on this side until `released`. */
     epoll_ctl(a->epoll_fd, EPOLL_CTL_DEL, c->socket, NULL);
-    mailbox_put(a->to_protocol, &c->gone);
-    worker_client_gone(a->workers, c);
+    mailbox_put(a->partners.protocol, &c->gone);
+    worker_client_gone(a->partners.workers, c);
 }
 
 static void release(struct admission *a, struct client *c)
@@ -436,11 +436,28 @@ static void release(struct admission *a, struct client *c)
 
 static void take_released(struct admission *a)
 {
+    struct view *old[16];
     struct handover *h;
+    uint32_t count = 0;
 
     mailbox_silence(&a->inbox);
-    while ((h = mailbox_take(&a->inbox)) != NULL)
-        release(a, h->client);
+    while ((h = mailbox_take(&a->inbox)) != NULL) {
+        if (h->kind != HANDOVER_RETIRED) {
+            release(a, h->client);
+            continue;
+        }
+        old[count++] = view_handed(h);
+        if (count == sizeof old / sizeof *old) {
+            views_reclaim(a->partners.views, old, count);
+            count = 0;
+        }
+    }
+    views_reclaim(a->partners.views, old, count);
+}
+
+void admission_retire(struct admission *a, struct handover *view)
+{
+    mailbox_put(&a->inbox, view);
 }
 
 void admission_release(struct admission *a, struct client *c)
@@ -598,7 +615,7 @@ static int start(struct admission *a)
             0 ||
         epoll_ctl(a->epoll_fd, EPOLL_CTL_ADD, a->inbox.fd, &mail_event) != 0)
         return -errno;
-    rc = workers_start(a->workers, a);
+    rc = workers_start(a->partners.workers, a);
     if (rc == 0)
         rc = thread_start(&a->thread, run, a);
     a->started = rc == 0;
@@ -606,7 +623,7 @@ static int start(struct admission *a)
 }
 
 int admission_open(struct admission **out, const struct server_config *config,
-                   struct mailbox *inbox, struct workers *workers, char *error,
+                   const struct admission_partners *partners, char *error,
                    size_t error_size)
 {
     struct admission *a = calloc(1, sizeof *a);
@@ -616,8 +633,7 @@ int admission_open(struct admission **out, const struct server_config *config,
     if (a == NULL)
         return rc;
     a->config = *config;
-    a->to_protocol = inbox;
-    a->workers = workers;
+    a->partners = *partners;
     a->listen_fd = a->epoll_fd = a->spare_fd = a->inbox.fd = -1;
     a->watch_listen = WATCH_LISTEN;
     a->watch_mailbox = WATCH_MAILBOX;
@@ -663,7 +679,9 @@ void admission_close(struct admission *a)
         mailbox_ring(&a->inbox);
         pthread_join(a->thread, NULL);
     }
-    workers_stop(a->workers);
+    workers_stop(a->partners.workers);
+    if (a->started)
+        take_released(a); /* what came after its end */
     if (a->bound)
         unlink(a->address.sun_path);
     if (a->listen_fd >= 0)

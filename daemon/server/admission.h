@@ -13,13 +13,21 @@
 
 struct admission;
 struct client;
+struct handover;
 struct mailbox;
+struct views;
 struct workers;
 
-/* Listens, starts the workers and the thread; clients come to `inbox` and to
- * their worker. 0, or -errno with a sentence in `error`. */
+struct admission_partners {
+    struct mailbox *protocol; /* where clients come to the protocol thread */
+    struct workers *workers;  /* to be started; clients come to them too */
+    struct views *views;      /* whose old ones are freed here */
+};
+
+/* Listens, starts the workers and the thread. 0, or -errno with a sentence in
+ * `error`. */
 int admission_open(struct admission **out, const struct server_config *config,
-                   struct mailbox *inbox, struct workers *workers, char *error,
+                   const struct admission_partners *partners, char *error,
                    size_t error_size);
 
 /* Ends the thread and the workers', frees every client, wherever it is. After
@@ -31,6 +39,9 @@ void admission_release(struct admission *a, struct client *c);
 
 /* Its worker does the same. */
 void admission_worker_released(struct admission *a, struct client *c);
+
+/* Protocol thread: gives away a view that was replaced. */
+void admission_retire(struct admission *a, struct handover *view);
 
 /* Connections refused so far; any thread. */
 uint64_t admission_refused(const struct admission *a);

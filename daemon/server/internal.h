@@ -32,7 +32,12 @@ struct client;
 
 /* --- hand-over between the two threads ------------------------------------ */
 
-enum handover_kind { HANDOVER_ADDED, HANDOVER_GONE, HANDOVER_RELEASED };
+enum handover_kind {
+    HANDOVER_ADDED,
+    HANDOVER_GONE,
+    HANDOVER_RELEASED,
+    HANDOVER_RETIRED /* no client but a view, see view.h */
+};
 
 struct handover {
     struct cds_wfcq_node node;

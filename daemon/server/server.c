@@ -139,8 +139,10 @@ int server_open(struct server **out, const struct server_config *config,
                  strerror(-rc));
         goto err;
     }
-    rc = admission_open(&s->admission, &s->config, &s->inbox, s->workers, error,
-                        error_size);
+    rc = admission_open(
+        &s->admission, &s->config,
+        &(struct admission_partners){&s->inbox, s->workers, s->views}, error,
+        error_size);
     if (rc != 0)
         goto err;
     *out = s;
@@ -313,14 +315,17 @@ static void configuration_set(struct server *s,
                               const struct totem_configuration *c)
 {
     bool first = evs_configuration_get(s->evs) == NULL;
+    struct view *old;
 
     evs_configuration_set(s->evs, c);
     if (c->transitional)
         return;
-    if (!view_publish(s->views, c))
+    if (!view_publish(s->views, c, &old))
         log_write(LOG_LEVEL_ERROR, "IPC",
                   "no memory to tell of the new configuration; membership "
                   "queries get the one before");
+    if (old != NULL)
+        admission_retire(s->admission, view_handover(old));
     if (first)
         workers_wake(s->workers);
 }

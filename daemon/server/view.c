@@ -1,26 +1,22 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "daemon/server/view.h"
 
+#include "daemon/server/internal.h"
+
 #include <stdalign.h>
-#include <stdatomic.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <urcu/urcu-qsbr.h>
 
 struct view {
     struct totem_configuration configuration;
-    struct views *views;
-    struct rcu_head reclaim;
-    /* Release-stored before it is given to liburcu, acquire-loaded before it is
-     * freed. As with `handed` of a mailbox: liburcu's own barriers promise it;
-     * ThreadSanitizer knows only this. */
-    _Atomic uint32_t handed;
+    struct handover retired;
 };
 
 struct views {
     _Atomic(struct view *) current;
     /* Release-stored by a reader that holds nothing, acquire-loaded before
-     * something is freed; for ThreadSanitizer too. */
+     * something is freed. As with `handed` of a mailbox: liburcu's own barriers
+     * promise it; ThreadSanitizer knows only this. */
     struct {
         alignas(128) _Atomic uint32_t passed;
     } readers[VIEW_READERS_MAX];
@@ -35,9 +31,6 @@ struct views *views_new(void)
     atomic_init(&v->current, NULL);
     for (int i = 0; i < VIEW_READERS_MAX; i++)
         atomic_init(&v->readers[i].passed, 0);
-    /* Now, and not from the protocol thread when it runs at real-time
-     * priority. */
-    urcu_qsbr_get_default_call_rcu_data();
     return v;
 }
 
@@ -45,41 +38,45 @@ void views_free(struct views *v)
 {
     if (v == NULL)
         return;
-    urcu_qsbr_barrier();
     free(atomic_load_explicit(&v->current, memory_order_acquire));
     free(v);
 }
 
-static void reclaim(struct rcu_head *head)
+bool view_publish(struct views *v, const struct totem_configuration *c,
+                  struct view **old)
 {
-    struct view *view = caa_container_of(head, struct view, reclaim);
+    struct view *view = calloc(1, sizeof *view);
 
-    (void)atomic_load_explicit(&view->handed, memory_order_acquire);
-    for (int i = 0; i < VIEW_READERS_MAX; i++)
-        (void)atomic_load_explicit(&view->views->readers[i].passed,
-                                   memory_order_acquire);
-    free(view);
-}
-
-bool view_publish(struct views *v, const struct totem_configuration *c)
-{
-    struct view *view = malloc(sizeof *view), *old;
-
+    *old = NULL;
     if (view == NULL)
         return false;
     view->configuration = *c;
-    view->views = v;
+    view->retired.kind = HANDOVER_RETIRED;
     /* Release: who finds the pointer finds what it names; pairs with the
      * acquire in view_configuration(). */
-    old = atomic_exchange_explicit(&v->current, view, memory_order_acq_rel);
-    if (old == NULL)
-        return true;
-    atomic_store_explicit(&old->handed, 1, memory_order_release);
-    /* This thread is no reader, and so not registered: registering takes a lock
-     * that is held over grace periods. The reclaiming thread is the default
-     * one, which is never freed. */
-    urcu_qsbr_call_rcu(&old->reclaim, reclaim);
+    *old = atomic_exchange_explicit(&v->current, view, memory_order_acq_rel);
     return true;
+}
+
+struct handover *view_handover(struct view *view)
+{
+    return &view->retired;
+}
+
+struct view *view_handed(struct handover *h)
+{
+    return caa_container_of(h, struct view, retired);
+}
+
+void views_reclaim(struct views *v, struct view *const *old, uint32_t count)
+{
+    if (count == 0)
+        return;
+    urcu_qsbr_synchronize_rcu();
+    for (int i = 0; i < VIEW_READERS_MAX; i++)
+        (void)atomic_load_explicit(&v->readers[i].passed, memory_order_acquire);
+    for (uint32_t i = 0; i < count; i++)
+        free(old[i]);
 }
 
 const struct totem_configuration *view_configuration(const struct views *v)

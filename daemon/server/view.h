@@ -2,7 +2,8 @@
 /* view.h - what ipc workers read without asking the protocol thread, under RCU.
  *
  * The protocol thread publishes; a worker reads between two of its quiescent
- * states; what was replaced is freed once every worker has passed one. The
+ * states; what was replaced goes to the admission thread, which frees it once
+ * every worker has passed one. The
  * flavour is QSBR: reading costs one load, and a worker says where it holds
  * nothing (view_quiet(), view_sleeps()) in its loop anyway. */
 #ifndef DAEMON_SERVER_VIEW_H
@@ -10,21 +11,33 @@
 
 #include "daemon/totem/totem.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum { VIEW_READERS_MAX = 16 };
 
+struct handover;
+struct view;
 struct views;
 
-/* NULL when memory is short. Starts liburcu's reclaiming thread, at the
- * caller's priority and with its mask of signals. */
+/* NULL when memory is short. */
 struct views *views_new(void);
 
 /* After the last reader has ended. */
 void views_free(struct views *v);
 
-/* Protocol thread. False: no memory, and readers go on with what they have. */
-bool view_publish(struct views *v, const struct totem_configuration *c);
+/* Protocol thread. *old is what was replaced, for views_reclaim(), or NULL.
+ * False: no memory, and readers go on with what they have. */
+bool view_publish(struct views *v, const struct totem_configuration *c,
+                  struct view **old);
+
+/* For the way to the thread that reclaims; it is that thread's then. */
+struct handover *view_handover(struct view *view);
+struct view *view_handed(struct handover *h);
+
+/* Frees them all once no reader holds any: waits until each has passed a
+ * quiescent state. Any thread that need not hurry. */
+void views_reclaim(struct views *v, struct view *const *old, uint32_t count);
 
 /* A reader's thread, in this order; `reader` below VIEW_READERS_MAX. */
 void view_reader_begin(struct views *v);

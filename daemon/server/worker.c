@@ -18,7 +18,8 @@ enum {
     IDLE_TURNS = 1000      /* empty so often, while others are busy: it rings */
 };
 
-_Static_assert((int)SERVER_WORKERS_MAX <= (int)VIEW_READERS_MAX, "a reader each");
+_Static_assert((int)SERVER_WORKERS_MAX <= (int)VIEW_READERS_MAX,
+               "a reader each");
 
 struct worker {
     struct workers *all;
