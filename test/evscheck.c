@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* evscheck - a client that multicasts, and checks all that it is delivered.
  *
- * Every message carries who sent it, its number and a checksum. This program
+ * Every message carries who sent it, its number, how much its sender had been
+ * delivered by then, whether it was sent SAFE, and a checksum. This program
  * checks what one client can know: content, each sender's order without gap or
  * repetition, configurations that follow from each other, own messages all
  * back. What only several clients together can know is left to evscompare,
@@ -23,7 +24,7 @@
 enum {
     MEMBERS_MAX = 128,
     SIZE_MAX_BYTES = 1048576 - 4096,
-    MESSAGE_MAGIC = 0x65767331,
+    MESSAGE_MAGIC = 0x65767332,
     SLICE_NS = 1000000,  /* sends are paced in steps of this */
     RETRY_NS = 20000000, /* between attempts to connect */
     ERRORS_SHOWN = 10
@@ -33,7 +34,9 @@ enum {
 struct head {
     uint32_t magic, node;
     uint64_t incarnation, seq, sent_ns;
-    uint64_t sum; /* of all before it, and the payload */
+    uint64_t preceded; /* messages delivered to its sender before */
+    uint64_t safe;     /* 1: sent SAFE, 0: AGREED */
+    uint64_t sum;      /* of all before it, and the payload */
 };
 
 static struct {
@@ -41,14 +44,14 @@ static struct {
     unsigned wait_members;
     const char *trace_path, *group;
     bool reconnect, json, events, listen;
-    evs_guarantee_t guarantee;
+    uint64_t safe_percent;
 } opt = {.window = 64,
          .size_min = 200,
          .size_max = 200,
          .drain_ns = 10000000000,
          .wait_ns = 10000000000,
          .group = "evscheck",
-         .guarantee = EVS_TYPE_AGREED};
+         .safe_percent = 20};
 
 /* One connection to a daemon. */
 static struct {
@@ -57,6 +60,7 @@ static struct {
     uint32_t node;
     uint64_t incarnation;
     uint64_t sent, back; /* own messages: accepted, delivered */
+    uint64_t taken;      /* messages in the trace's section */
     uint64_t last_delivery_ns;
     bool lost;
     unsigned configurations;
@@ -187,6 +191,12 @@ static size_t size_of(uint64_t seq)
     return opt.size_min + (seq * 0x9e3779b97f4a7c15 >> 20) % range;
 }
 
+/* A fixed share, spread without a pattern. */
+static bool is_safe(uint64_t seq)
+{
+    return (seq * 0xd1342543de82ef95 >> 32) % 100 < opt.safe_percent;
+}
+
 /* True when the daemon took one more message. */
 static bool send_one(void)
 {
@@ -195,12 +205,15 @@ static bool send_one(void)
                      .node = now.node,
                      .incarnation = now.incarnation,
                      .seq = now.sent + 1,
-                     .sent_ns = now_ns()};
+                     .sent_ns = now_ns(),
+                     .preceded = now.taken,
+                     .safe = is_safe(now.sent + 1)};
     fill(buffer, n, h.incarnation, h.seq);
     h.sum = sum_message(&h, buffer, n);
     struct iovec parts[2] = {{&h, sizeof h}, {buffer, n}};
     cs_error_t error =
-        evs_mcast_joined(now.handle, opt.guarantee, parts, n > 0 ? 2 : 1);
+        evs_mcast_joined(now.handle, h.safe ? EVS_TYPE_SAFE : EVS_TYPE_AGREED,
+                         parts, n > 0 ? 2 : 1);
     if (error == CS_OK) {
         now.sent++;
         all.sent++;
@@ -238,8 +251,10 @@ static struct watch *watch_find(uint32_t node, uint64_t incarnation)
     }
     put(TRACE_SENDER, all.watch_count, node, incarnation);
     all.watch_hint = all.watch_count;
-    all.watches[all.watch_count] = (struct watch){node, incarnation, 0, true};
-    return &all.watches[all.watch_count++];
+    struct watch *w = &all.watches[all.watch_count++];
+    *w = watch_new(node, incarnation);
+    watch_configuration(w, 1, now.members, now.member_count);
+    return w;
 }
 
 static void count_delivery(const struct head *h, size_t size)
@@ -269,6 +284,16 @@ static void put_configuration(void)
     for (size_t i = 0; i < now.member_count; i++)
         put(TRACE_MEMBER, 0, now.members[i], 0);
     now.first_put = true;
+}
+
+static void put_message(struct watch *w, const struct head *h)
+{
+    uint32_t number = (uint32_t)(w - all.watches);
+    if (w->preceded != h->preceded)
+        put(TRACE_PRECEDED, number, 0, h->preceded);
+    w->preceded = h->preceded;
+    put(h->safe ? TRACE_SAFE : TRACE_MESSAGE, number, (uint32_t)h->sum, h->seq);
+    now.taken++;
 }
 
 static void on_message(hdb_handle_t handle, unsigned int node, const void *msg,
@@ -313,7 +338,7 @@ static void on_message(hdb_handle_t handle, unsigned int node, const void *msg,
               last);
         break;
     }
-    put(TRACE_MESSAGE, (uint32_t)(w - all.watches), (uint32_t)h.sum, h.seq);
+    put_message(w, &h);
     count_delivery(&h, size);
 }
 
@@ -626,7 +651,7 @@ static const char usage[] =
     "  --size A[-B]      bytes of a message (200)\n"
     "  --seconds S       run so long; default: until SIGTERM or SIGINT\n"
     "  --listen          send nothing\n"
-    "  --safe            SAFE instead of AGREED delivery\n"
+    "  --safe PERCENT    of the messages SAFE, the others AGREED (20)\n"
     "  --group NAME      group to join (evscheck)\n"
     "  --trace FILE      write what was delivered, for evscompare\n"
     "  --reconnect       go on when the daemon is back\n"
@@ -654,7 +679,7 @@ static void options(int argc, char **argv)
     static const struct option list[] = {
         {"rate", 1, NULL, 'r'},      {"window", 1, NULL, 'w'},
         {"size", 1, NULL, 'b'},      {"seconds", 1, NULL, 's'},
-        {"listen", 0, NULL, 'l'},    {"safe", 0, NULL, 'S'},
+        {"listen", 0, NULL, 'l'},    {"safe", 1, NULL, 'S'},
         {"group", 1, NULL, 'g'},     {"trace", 1, NULL, 't'},
         {"reconnect", 0, NULL, 'c'}, {"drain", 1, NULL, 'd'},
         {"events", 0, NULL, 'e'},    {"json", 0, NULL, 'j'},
@@ -679,7 +704,7 @@ static void options(int argc, char **argv)
             opt.listen = true;
             break;
         case 'S':
-            opt.guarantee = EVS_TYPE_SAFE;
+            opt.safe_percent = number_arg("--safe", optarg, 0, 100);
             break;
         case 'g':
             opt.group = optarg;

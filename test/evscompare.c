@@ -11,11 +11,18 @@
  *   one prefix  in a regular configuration all members deliver one sequence,
  *               some perhaps less of it
  *   atomicity   members that go together to the next one deliver the same
+ *   causality   who delivers a message has delivered before it all that its
+ *               sender had delivered in this configuration when it sent
+ *   safe        what was sent SAFE and delivered by anyone in a configuration,
+ *               all its members deliver in it or in the transitional one after
+ *               it, unless they fail; the same for a transitional one
  *   no gap      see evstrace.h
  *   content     a message is the same everywhere
  *
  * A client that connected late saw only the later part of its first
- * configuration. Time and memory grow with the number of records. */
+ * configuration. A client whose trace ends in a configuration counts as failed
+ * there: it owes nothing more. Time and memory grow with the number of
+ * records. */
 #include "test/evstrace.h"
 
 #include <getopt.h>
@@ -26,6 +33,9 @@
 #include <string.h>
 
 enum { NODES_MAX = 128, ERRORS_SHOWN = 20, NONE = -1 };
+
+/* In sums[]; the rest is the checksum. */
+#define SAFE_FLAG UINT32_C(0x80000000)
 
 /* A configuration as one client was told it. */
 struct view {
@@ -46,8 +56,11 @@ struct epoch {
 
 struct section {
     const char *file;
-    uint32_t node;
+    uint32_t node, sender;
     size_t first_epoch, epoch_count;
+    size_t first, count; /* what it delivered, in the log */
+    bool ended;          /* not cut off */
+    bool incomplete;     /* the log lacks something wrong that was in it */
 };
 
 static struct {
@@ -55,8 +68,12 @@ static struct {
     struct watch *senders;
     uint32_t sender_count, sender_size;
     uint64_t *keys; /* by message: sender << 40 | seq */
-    uint32_t *sums; /* by message: checksum */
+    uint32_t *sums; /* by message: checksum, SAFE_FLAG */
+    /* By message: first, how many its sender had been delivered before; when
+     * all is read, the last of these + 1, 0: none, or not known. */
+    uint32_t *causes;
     size_t message_count, message_size;
+    size_t safe_count, cause_count;
     uint32_t *slots; /* hash table: message + 1 */
     size_t slot_count;
     /* Everything delivered, section by section: numbers of messages. */
@@ -122,6 +139,11 @@ static const char *message_name(uint32_t message)
     return text;
 }
 
+static bool is_safe(uint32_t message)
+{
+    return (d.sums[message] & SAFE_FLAG) != 0;
+}
+
 static const char *file_of(const struct epoch *e)
 {
     return d.sections[e->section].file;
@@ -138,7 +160,7 @@ static uint32_t sender_number(uint32_t node, uint64_t incarnation)
     size_t size = d.sender_size;
     d.senders = grow(d.senders, d.sender_count, &size, sizeof *d.senders);
     d.sender_size = (uint32_t)size;
-    d.senders[d.sender_count] = (struct watch){node, incarnation, 0, true};
+    d.senders[d.sender_count] = watch_new(node, incarnation);
     return d.sender_count++;
 }
 
@@ -159,8 +181,21 @@ static void slots_grow(void)
         d.slots[slot_of(d.keys[m])] = m + 1;
 }
 
+static uint32_t message_add(uint64_t key, uint32_t sum, uint32_t preceded)
+{
+    size_t size = d.message_size, same = size;
+    d.keys = grow(d.keys, d.message_count, &size, sizeof *d.keys);
+    d.causes = grow(d.causes, d.message_count, &same, sizeof *d.causes);
+    d.sums = grow(d.sums, d.message_count, &d.message_size, sizeof *d.sums);
+    d.keys[d.message_count] = key;
+    d.sums[d.message_count] = sum;
+    d.causes[d.message_count] = preceded;
+    d.safe_count += (sum & SAFE_FLAG) != 0;
+    return (uint32_t)d.message_count++;
+}
+
 static uint32_t message_number(uint32_t sender, uint64_t seq, uint32_t sum,
-                               const char *file)
+                               uint32_t preceded, const char *file)
 {
     uint64_t key = (uint64_t)sender << 40 | seq;
     if (d.message_count * 2 >= d.slot_count)
@@ -168,18 +203,13 @@ static uint32_t message_number(uint32_t sender, uint64_t seq, uint32_t sum,
     size_t slot = slot_of(key);
     if (d.slots[slot] != 0) {
         uint32_t m = d.slots[slot] - 1;
-        if (d.sums[m] != sum)
+        if (d.sums[m] != sum || d.causes[m] != preceded)
             wrong("%s: message %s has another content than elsewhere", file,
                   message_name(m));
         return m;
     }
-    size_t size = d.message_size;
-    d.keys = grow(d.keys, d.message_count, &size, sizeof *d.keys);
-    d.sums = grow(d.sums, d.message_count, &d.message_size, sizeof *d.sums);
-    d.keys[d.message_count] = key;
-    d.sums[d.message_count] = sum;
-    d.slots[slot] = (uint32_t)++d.message_count;
-    return (uint32_t)d.message_count - 1;
+    d.slots[slot] = message_add(key, sum, preceded) + 1;
+    return d.slots[slot] - 1;
 }
 
 static bool same_members(const struct view *a, const struct view *b)
@@ -236,19 +266,28 @@ static void epoch_close(struct file *f, int next)
     d.sections[d.section_count - 1].epoch_count++;
 }
 
-static void section_close(struct file *f)
+static void section_close(struct file *f, bool ended)
 {
     epoch_close(f, NONE);
+    if (f->in_section) {
+        struct section *s = &d.sections[d.section_count - 1];
+        s->count = d.log_count - s->first;
+        s->ended = ended;
+    }
     f->in_section = false;
 }
 
-static void section_open(struct file *f, uint32_t node)
+static void section_open(struct file *f, const struct trace_record *r)
 {
-    section_close(f);
+    section_close(f, false);
     d.sections =
         grow(d.sections, d.section_count, &d.section_size, sizeof *d.sections);
     d.sections[d.section_count++] =
-        (struct section){f->name, node, d.epoch_count, 0};
+        (struct section){.file = f->name,
+                         .node = r->low,
+                         .sender = sender_number(r->low, r->value),
+                         .first_epoch = d.epoch_count,
+                         .first = d.log_count};
     f->open = (struct epoch){.section = (uint32_t)d.section_count - 1,
                              .regular = NONE,
                              .transitional = NONE,
@@ -343,9 +382,24 @@ static void take_sender(struct file *f, const struct trace_record *r)
         f->watches =
             grow(f->watches, f->watch_size, &f->watch_size, sizeof *f->watches);
     for (size_t i = old; i < f->watch_size; i++)
-        f->watches[i] = (struct watch){0, 0, 0, true};
-    f->watches[number].node = r->low;
-    f->watches[number].incarnation = r->value;
+        f->watches[i] = watch_new(0, 0);
+    f->watches[number] = watch_new(r->low, r->value);
+    if (f->in_section && f->open.regular != NONE) {
+        const struct view *v =
+            &d.views[f->open.transitional != NONE ? f->open.transitional
+                                                  : f->open.regular];
+        watch_configuration(&f->watches[number], 1, v->members,
+                            v->member_count);
+    }
+}
+
+static void take_preceded(struct file *f, const struct trace_record *r)
+{
+    uint32_t index = r->kind_index & 0xffffff;
+    if (index >= f->sender_count || r->value > UINT32_MAX)
+        wrong("%s: a cause out of place", f->name);
+    else
+        f->watches[f->senders[index]].preceded = r->value;
 }
 
 static void take_message(struct file *f, const struct trace_record *r)
@@ -356,13 +410,18 @@ static void take_message(struct file *f, const struct trace_record *r)
         return;
     }
     uint32_t sender = f->senders[index];
-    uint32_t m = message_number(sender, r->value, r->low, f->name);
     struct watch *w = &f->watches[sender];
+    uint32_t sum = r->low & ~SAFE_FLAG;
+    if (r->kind_index >> 24 == TRACE_SAFE)
+        sum |= SAFE_FLAG;
+    uint32_t m =
+        message_number(sender, r->value, sum, (uint32_t)w->preceded, f->name);
     uint64_t last = w->last_seq;
     enum watch_result result = watch_message(w, r->value);
     if (result == WATCH_REPEAT) {
         wrong("%s: message %s after %" PRIu64 " of its sender", f->name,
               message_name(m), last);
+        d.sections[d.section_count - 1].incomplete = true;
         return; /* not in the log: it would only cause further errors */
     }
     if (result == WATCH_GAP)
@@ -378,12 +437,16 @@ static void take_records(struct file *f)
     while (next_record(f, &r)) {
         switch ((enum trace_kind)(r.kind_index >> 24)) {
         case TRACE_SECTION:
-            section_open(f, r.low);
+            section_open(f, &r);
             break;
         case TRACE_SENDER:
             take_sender(f, &r);
             break;
+        case TRACE_PRECEDED:
+            take_preceded(f, &r);
+            break;
         case TRACE_MESSAGE:
+        case TRACE_SAFE:
             take_message(f, &r);
             break;
         case TRACE_CONFIGURATION:
@@ -391,14 +454,14 @@ static void take_records(struct file *f)
             take_configuration(f, &r);
             break;
         case TRACE_END:
-            section_close(f);
+            section_close(f, true);
             break;
         case TRACE_MEMBER:
         case TRACE_TIME:
             break;
         }
     }
-    section_close(f);
+    section_close(f, false);
 }
 
 static void read_file(const char *name)
@@ -421,6 +484,34 @@ static void read_file(const char *name)
     fclose(f.stream);
     free(f.senders);
     free(f.watches);
+}
+
+/* --- causes --------------------------------------------------------------- */
+
+/* A message says how many its sender had been delivered before; the sender's
+ * trace says which these were. Of a sender without a trace, or with one that
+ * was cut off before, they are not known. */
+static void find_causes(void)
+{
+    const struct section **of = zeroed(d.sender_count, sizeof *of);
+    for (size_t i = 0; i < d.section_count; i++)
+        of[d.sections[i].sender] = &d.sections[i];
+    for (uint32_t m = 0; m < d.message_count; m++) {
+        const struct section *s = of[d.keys[m] >> 40];
+        uint32_t n = d.causes[m];
+        d.causes[m] = 0;
+        if (n == 0 || s == NULL || s->incomplete)
+            continue;
+        if (n <= s->count) {
+            d.causes[m] = d.log[s->first + n - 1] + 1;
+            d.cause_count++;
+        } else if (s->ended) {
+            wrong("%s: message %s was sent after %" PRIu32
+                  " deliveries, but there are only %zu",
+                  s->file, message_name(m), n, s->count);
+        }
+    }
+    free(of);
 }
 
 /* --- rings ---------------------------------------------------------------- */
@@ -448,8 +539,9 @@ static void check_rings(void)
 
 /* --- order ---------------------------------------------------------------- */
 
-/* A graph: messages, then views, each section a path through it. One order
- * exists if and only if the graph has no cycle. */
+/* A graph: messages, then views, each section a path through it, and an edge
+ * from each message's cause to it. One order exists if and only if the graph
+ * has no cycle. */
 struct graph {
     size_t node_count;
     size_t *first; /* by node: its edges in to[], first[n + 1] the end */
@@ -458,7 +550,7 @@ struct graph {
     uint32_t *place; /* by node: in the order that was found */
 };
 
-/* Calls `edge` for each step of each section. */
+/* Calls `edge` for each step of each section, and each cause. */
 static void walk(struct graph *g,
                  void (*edge)(struct graph *g, uint32_t from, uint32_t to))
 {
@@ -477,6 +569,9 @@ static void walk(struct graph *g,
                 edge(g, last, (uint32_t)d.message_count + (uint32_t)e->next);
         }
     }
+    for (uint32_t m = 0; m < d.message_count; m++)
+        if (d.causes[m] != 0)
+            edge(g, d.causes[m] - 1, m);
 }
 
 static void count_edge(struct graph *g, uint32_t from, uint32_t to)
@@ -490,28 +585,48 @@ static void add_edge(struct graph *g, uint32_t from, uint32_t to)
     g->to[g->first[from + 1]++] = to;
 }
 
-static void report_cycle(const struct graph *g)
+static void report_edge(uint32_t from, uint32_t to)
 {
-    /* From a node that was never free, go on along such nodes: that ends up
-     * in a cycle. */
-    uint32_t at = 0;
-    while (g->indegree[at] == 0)
-        at++;
-    for (size_t step = 0; step < g->node_count; step++)
-        for (size_t i = g->first[at]; i < g->first[at + 1]; i++)
-            if (g->indegree[g->to[i]] > 0) {
-                at = g->to[i];
-                break;
-            }
-    uint32_t next = at;
-    for (size_t i = g->first[at]; i < g->first[at + 1]; i++)
-        if (g->indegree[g->to[i]] > 0)
-            next = g->to[i];
-    if (at < d.message_count && next < d.message_count)
+    if (to < d.message_count && d.causes[to] == from + 1)
+        wrong("no common order: message %s comes before %s, which its sender "
+              "had been delivered",
+              message_name(to), message_name(from));
+    else if (from < d.message_count && to < d.message_count)
         wrong("no common order: message %s comes before %s and after it",
-              message_name(at), message_name(next));
+              message_name(from), message_name(to));
     else
         wrong("no common order of messages and configurations");
+}
+
+/* Goes on from nodes that were never free along such nodes, and back from
+ * where that ends, until it comes to one that it is on the way from. */
+static void report_cycle(const struct graph *g)
+{
+    const uint32_t on_way = UINT32_MAX;
+    uint32_t *way = zeroed(g->node_count, sizeof *way), start = 0;
+    size_t length = 0;
+    for (;;) {
+        if (length == 0) {
+            while (g->indegree[start] == 0)
+                start++;
+            way[length++] = start;
+        }
+        uint32_t at = way[length - 1];
+        size_t i = g->first[at];
+        g->indegree[at] = on_way;
+        while (i < g->first[at + 1] && g->indegree[g->to[i]] == 0)
+            i++;
+        if (i == g->first[at + 1]) {
+            g->indegree[at] = 0;
+            length--;
+        } else if (g->indegree[g->to[i]] == on_way) {
+            report_edge(at, g->to[i]);
+            break;
+        } else {
+            way[length++] = g->to[i];
+        }
+    }
+    free(way);
 }
 
 static void graph_build(struct graph *g)
@@ -583,6 +698,11 @@ struct merged {
     uint32_t *messages;
     size_t count;
     uint32_t *place; /* by message: where in it, + 1 */
+    uint32_t *taken; /* by message: the last epoch that delivered it in its
+                        transitional configuration, + 1 */
+    bool *fresh;     /* by place: it begins a piece that meets none in front of
+                        it; which of them came first is not known */
+    uint32_t *safe;  /* by view: the last SAFE message in it, + 1 */
 };
 
 static void merged_add(struct merged *all, const struct epoch *e)
@@ -593,6 +713,8 @@ static void merged_add(struct merged *all, const struct epoch *e)
     if (!e->from_start && all->count > 0)
         at = all->place[d.log[e->begin]] == 0 ? all->count
                                               : all->place[d.log[e->begin]] - 1;
+    if (at == all->count && at > 0)
+        all->fresh[at] = true;
     for (size_t i = 0; i < n; i++, at++) {
         uint32_t m = d.log[e->begin + i];
         if (at == all->count) {
@@ -608,25 +730,164 @@ static void merged_add(struct merged *all, const struct epoch *e)
     }
 }
 
+/* How far in the ring's sequence the regular part of `e` goes; *first: where
+ * it begins. False: not known, it came late and saw nothing of it. */
+static bool extent(const struct merged *all, const struct epoch *e,
+                   size_t *first, size_t *end)
+{
+    if (!e->from_start && e->begin == e->mid)
+        return false;
+    *first = e->from_start ? 0 : all->place[d.log[e->begin]] - 1;
+    *end = *first + (e->mid - e->begin);
+    return true;
+}
+
+/* In a regular configuration nothing is left out, so causality is a matter of
+ * order there. In the transitional one, what came before a message's cause, and
+ * the cause, must not be what was left out. Marks what `e` delivers there. */
+static void check_causality(struct merged *all, const struct epoch *e)
+{
+    uint32_t mark = (uint32_t)(e - d.epochs) + 1;
+    size_t first, at;
+    bool known = extent(all, e, &first, &at);
+    for (size_t i = e->mid; i < e->end; i++) {
+        uint32_t m = d.log[i], cause = d.causes[m];
+        while (known && at < all->count && !all->fresh[at] &&
+               all->taken[all->messages[at]] == mark)
+            at++;
+        if (known && cause != 0 && all->place[cause - 1] > at &&
+            !all->fresh[at])
+            wrong("%s: in the transitional configuration after ring %" PRIu64
+                  ", message %s without %s, though its sender had been "
+                  "delivered all up to %s",
+                  file_of(e), d.views[e->regular].seq, message_name(m),
+                  message_name(all->messages[at]), message_name(cause - 1));
+        all->taken[m] = mark;
+    }
+}
+
+/* Was `m` among what `e` delivered? Holds until the next epoch is marked. */
+static bool delivered(const struct merged *all, const struct epoch *e,
+                      uint32_t m)
+{
+    size_t first, end, place = all->place[m];
+    return all->taken[m] == (uint32_t)(e - d.epochs) + 1 ||
+           (extent(all, e, &first, &end) && place > first && place <= end);
+}
+
+static void not_safe(const struct epoch *e, uint32_t m, const char *where)
+{
+    wrong("%s: went on from ring %" PRIu64 " without the safe message %s, "
+          "which others delivered in %s",
+          file_of(e), d.views[e->regular].seq, message_name(m), where);
+}
+
+/* All SAFE messages of the ring's sequence, whose last one ends at `safe_end`,
+ * came to `e` too. */
+static void check_safe(const struct merged *all, const struct epoch *e,
+                       size_t safe_end)
+{
+    size_t first, at;
+    if (e->next == NONE || !extent(all, e, &first, &at))
+        return;
+    for (; at < safe_end && (e->from_start || !all->fresh[at]); at++)
+        if (is_safe(all->messages[at]) &&
+            !delivered(all, e, all->messages[at])) {
+            not_safe(e, all->messages[at], "it");
+            return;
+        }
+}
+
+/* So did what `other` delivered SAFE in a transitional configuration with `e`.
+ * Of one that came late it is not known whether that had gone by. */
+static void check_promise(const struct merged *all, const struct epoch *e,
+                          const struct epoch *other)
+{
+    if (e->next == NONE || !e->from_start || other->transitional == NONE)
+        return;
+    const struct view *v = &d.views[other->transitional];
+    if (!node_in(d.sections[e->section].node, v->members, v->member_count))
+        return;
+    for (size_t i = other->mid; i < other->end; i++)
+        if (is_safe(d.log[i]) && !delivered(all, e, d.log[i])) {
+            not_safe(e, d.log[i], "the transitional configuration they shared");
+            return;
+        }
+}
+
+static bool same_way(const struct epoch *a, const struct epoch *b)
+{
+    return a->transitional == b->transitional && a->next == b->next;
+}
+
+/* All that were in one ring, whose sequence was put together. */
+static void check_ring(struct merged *all, const struct epoch *const *epochs,
+                       size_t count)
+{
+    size_t safe_end = all->count;
+    while (safe_end > 0 && !is_safe(all->messages[safe_end - 1]))
+        safe_end--;
+    if (safe_end > 0)
+        all->safe[epochs[0]->regular] = all->messages[safe_end - 1] + 1;
+    for (size_t i = 0; i < count; i++) {
+        check_causality(all, epochs[i]);
+        check_safe(all, epochs[i], safe_end);
+        /* Who goes the same way delivers the same: check_atomicity(). */
+        for (size_t j = 0; j < count; j++)
+            if (!same_way(epochs[i], epochs[j]))
+                check_promise(all, epochs[i], epochs[j]);
+    }
+}
+
+/* A member that leaves out a whole ring has not delivered what was SAFE in it.
+ * Within one section it is one daemon that went from ring to ring. */
+static void check_skipped(const struct merged *all)
+{
+    for (size_t i = 0; i < d.epoch_count; i++) {
+        const struct epoch *e = &d.epochs[i];
+        uint32_t node = d.sections[e->section].node;
+        for (size_t v = 0; v < d.view_count && e->next != NONE; v++) {
+            const struct view *ring = &d.views[v];
+            if (all->safe[v] != 0 && ring->seq > d.views[e->regular].seq &&
+                ring->seq < d.views[e->next].seq &&
+                node_in(node, ring->members, ring->member_count))
+                wrong("%s: never was in ring %" PRIu64
+                      ", where others delivered the safe message %s",
+                      file_of(e), ring->seq, message_name(all->safe[v] - 1));
+        }
+    }
+}
+
 static void check_prefixes(const struct graph *g)
 {
     const struct epoch **order = zeroed(d.epoch_count, sizeof *order);
     struct merged all = {.messages = zeroed(d.log_count, sizeof(uint32_t)),
-                         .place = zeroed(d.message_count, sizeof(uint32_t))};
+                         .place = zeroed(d.message_count, sizeof(uint32_t)),
+                         .taken = zeroed(d.message_count, sizeof(uint32_t)),
+                         .safe = zeroed(d.view_count, sizeof(uint32_t)),
+                         .fresh = zeroed(d.log_count, sizeof(bool))};
     for (size_t i = 0; i < d.epoch_count; i++)
         order[i] = &d.epochs[i];
     sorting = g;
     qsort(order, d.epoch_count, sizeof(struct epoch *), by_ring);
-    for (size_t i = 0; i < d.epoch_count; i++) {
-        if (i > 0 && order[i]->regular != order[i - 1]->regular) {
-            for (size_t j = 0; j < all.count; j++)
-                all.place[all.messages[j]] = 0;
-            all.count = 0;
+    for (size_t i = 0, end; i < d.epoch_count; i = end) {
+        for (end = i;
+             end < d.epoch_count && order[end]->regular == order[i]->regular;
+             end++)
+            merged_add(&all, order[end]);
+        check_ring(&all, &order[i], end - i);
+        for (size_t j = 0; j < all.count; j++) {
+            all.place[all.messages[j]] = 0;
+            all.fresh[j] = false;
         }
-        merged_add(&all, order[i]);
+        all.count = 0;
     }
+    check_skipped(&all);
     free(all.messages);
     free(all.place);
+    free(all.taken);
+    free(all.safe);
+    free(all.fresh);
     free(order);
 }
 
@@ -743,6 +1004,7 @@ int main(int argc, char **argv)
     for (int i = optind; i < argc; i++)
         read_file(argv[i]);
     struct graph g = {0};
+    find_causes();
     check_rings();
     check_order(&g);
     check_prefixes(&g);
@@ -751,10 +1013,10 @@ int main(int argc, char **argv)
         check_final(final);
     if (d.message_count < min)
         wrong("%zu messages, at least %zu were expected", d.message_count, min);
-    printf("%d traces, %zu connections, %zu configurations, %zu messages, "
-           "%zu deliveries: %" PRIu64 " errors\n",
+    printf("%d traces, %zu connections, %zu configurations, %zu messages "
+           "(%zu safe, %zu with causes), %zu deliveries: %" PRIu64 " errors\n",
            argc - optind, d.section_count, d.view_count, d.message_count,
-           d.log_count, errors);
+           d.safe_count, d.cause_count, d.log_count, errors);
     graph_free(&g);
     return errors == 0 ? 0 : 1;
 }

@@ -14,7 +14,7 @@
 
 #define TRACE_MAGIC "EVSTRACE"
 
-enum { TRACE_VERSION = 1 };
+enum { TRACE_VERSION = 2 };
 
 struct trace_header {
     char magic[8];
@@ -31,7 +31,12 @@ enum trace_kind {
     TRACE_TRANSITIONAL,  /* the same */
     TRACE_MEMBER,        /* low: node */
     TRACE_TIME,          /* value: CLOCK_MONOTONIC, ns */
-    TRACE_END /* the section ended; index: 1 if the daemon was lost */
+    TRACE_END,     /* the section ended; index: 1 if the daemon was lost */
+    TRACE_SAFE,    /* a MESSAGE that was sent SAFE */
+    TRACE_PRECEDED /* index: sender's number, value: so many messages had been
+                      delivered to the sender, in its section, when it sent
+                      its next message here; holds until the next of these,
+                      and is 0 before the first */
 };
 
 struct trace_record {
@@ -55,8 +60,16 @@ struct watch {
     uint32_t node;
     uint64_t incarnation;
     uint64_t last_seq;
-    bool may_gap; /* it was away since last_seq, or nothing came yet */
+    bool away;         /* it is not in the configuration of now */
+    bool may_gap;      /* it was away since last_seq, or nothing came yet */
+    uint64_t preceded; /* of its last message; see TRACE_PRECEDED */
 };
+
+static inline struct watch watch_new(uint32_t node, uint64_t incarnation)
+{
+    return (struct watch){
+        .node = node, .incarnation = incarnation, .may_gap = true};
+}
 
 enum watch_result { WATCH_OK, WATCH_GAP, WATCH_REPEAT };
 
@@ -68,7 +81,9 @@ static inline enum watch_result watch_message(struct watch *w, uint64_t seq)
     if (seq != w->last_seq + 1 && !w->may_gap)
         result = WATCH_GAP;
     w->last_seq = seq;
-    w->may_gap = false;
+    /* In a transitional configuration some messages of one that is not in it
+     * may come still, but not all need to. */
+    w->may_gap = w->away;
     return result;
 }
 
@@ -83,9 +98,10 @@ static inline bool node_in(uint32_t node, const uint32_t *nodes, size_t count)
 static inline void watch_configuration(struct watch *w, size_t watch_count,
                                        const uint32_t *members, size_t count)
 {
-    for (size_t i = 0; i < watch_count; i++)
-        if (!node_in(w[i].node, members, count))
-            w[i].may_gap = true;
+    for (size_t i = 0; i < watch_count; i++) {
+        w[i].away = !node_in(w[i].node, members, count);
+        w[i].may_gap = w[i].may_gap || w[i].away;
+    }
 }
 
 #endif

@@ -344,11 +344,15 @@ load_stop() {
     load=()
 }
 
-# compare [OPTION]...: all traces agree.
+# compare [OPTION]...: all traces agree, and there was something to judge of
+# each kind.
 compare() {
     local text
     text=$("$B/evscompare" "$@" "$S"/trace* 2>&1)
     if [ $? = 0 ]; then ok "$text"; else bad "$text"; fi
+    if grep -qE '\(0 safe| 0 with causes' <<<"$text"; then
+        bad "no safe message, or none with a cause, was compared"
+    fi
 }
 
 # saw N SINCE PATTERN [SECONDS]: waits until node N's client was told, after

@@ -6,6 +6,7 @@
 
 #include <libgen.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -71,6 +72,23 @@ static void transition(int client, uint64_t seq, unsigned members)
 static void message(int client, uint32_t sender, uint64_t seq)
 {
     put(client, TRACE_MESSAGE, sender, sender * 1000 + (uint32_t)seq, seq);
+}
+
+/* A message whose sender had been delivered so many when it sent. */
+static void answer(int client, uint32_t sender, uint64_t seq, uint64_t preceded)
+{
+    put(client, TRACE_PRECEDED, sender, 0, preceded);
+    message(client, sender, seq);
+}
+
+static void safe(int client, uint32_t sender, uint64_t seq)
+{
+    put(client, TRACE_SAFE, sender, sender * 1000 + (uint32_t)seq, seq);
+}
+
+static void ends(int client, bool lost)
+{
+    put(client, TRACE_END, lost, (uint32_t)client + 1, 0);
 }
 
 /* Alternating messages of senders 0 and 1, numbers [from, to]. */
@@ -209,6 +227,31 @@ static void test_gap(void)
     CU_ASSERT_EQUAL(judge(""), 1);
 }
 
+/* Node 1 is gone, but some of what it sent still comes, in the transitional
+ * configuration: what is missing after that is no gap, until it is back. Of one
+ * of its clients this is the first that is seen. */
+static int back_again(bool gap)
+{
+    begin();
+    ring(2, 4, 7);
+    messages(2, 1, 2);
+    transition(2, 4, 4);
+    put(2, TRACE_SENDER, 3, 1, 300);
+    message(2, 3, 5);
+    message(2, 0, 3);
+    ring(2, 8, 7);
+    message(2, 3, 9);
+    message(2, 0, 9);
+    message(2, 0, gap ? 11 : 10);
+    return judge("");
+}
+
+static void test_back_again(void)
+{
+    CU_ASSERT_EQUAL(back_again(false), 0);
+    CU_ASSERT_EQUAL(back_again(true), 1);
+}
+
 static void test_lost_first(void)
 {
     begin();
@@ -325,6 +368,316 @@ static void test_not_a_trace(void)
     CU_ASSERT_EQUAL(judge(""), 2);
 }
 
+/* --- causality ------------------------------------------------------------ */
+
+/* All were there when ring 4 began. */
+static void story_begin(void)
+{
+    begin();
+    for (int i = 0; i < CLIENTS; i++) {
+        ring(i, 2, 7);
+        transition(i, 2, 7);
+        ring(i, 4, 7);
+    }
+}
+
+/* To its next ring: clients 0 and 1 the same, client 2 another. */
+static void goes(int client, unsigned members)
+{
+    ring(client, client < 2 ? 8 : 9, members);
+}
+
+static void test_causes_good(void)
+{
+    story_begin();
+    for (int i = 0; i < CLIENTS; i++) {
+        message(i, 0, 1);
+        answer(i, 1, 1, 1);
+        answer(i, 2, 1, 1);
+        answer(i, 0, 2, 2);
+        answer(i, 0, 3, 2);
+        if (i < 2)
+            answer(i, 1, 2, 5);
+        transition(i, 4, i < 2 ? 3 : 4);
+        goes(i, i < 2 ? 3 : 4);
+        if (i < 2)
+            answer(i, 0, 4, 6);
+    }
+    CU_ASSERT_EQUAL(judge(""), 0);
+}
+
+/* Client 0 comes late, is delivered a question, answers, and loses its daemon
+ * before the answer came back. The others agree on which came first. */
+static int answer_first(bool first)
+{
+    begin();
+    ring(0, 4, 7);
+    message(0, 2, 1);
+    ends(0, true);
+    for (int i = 1; i < CLIENTS; i++) {
+        ring(i, 4, 7);
+        if (!first)
+            message(i, 2, 1);
+        answer(i, 0, 1, 1);
+        if (first)
+            message(i, 2, 1);
+    }
+    return judge("");
+}
+
+static void test_answer_first(void)
+{
+    CU_ASSERT_EQUAL(answer_first(false), 0);
+    CU_ASSERT_EQUAL(answer_first(true), 1);
+}
+
+/* An answer to what was only sent later, and was the answer to it. */
+static void test_causes_in_a_circle(void)
+{
+    begin();
+    for (int i = 0; i < CLIENTS; i++) {
+        ring(i, 4, 7);
+        answer(i, 0, 1, 2);
+        answer(i, 1, 1, 1);
+    }
+    CU_ASSERT_EQUAL(judge(""), 1);
+}
+
+/* Client 0 was delivered `a` and `b` of node 3, answers (the first answer after
+ * `a` alone), and loses its daemon, as does client 2. Client 1 is told of it,
+ * and delivers in its transitional configuration what `bits` say: 1: a, 2: the
+ * first answer, 4: b, 8: the second. */
+static int left_out(unsigned regular, unsigned bits)
+{
+    story_begin();
+    for (unsigned i = 0; i < 2; i++)
+        for (unsigned bit = 1; bit <= 8; bit *= 2) {
+            if (i == 1 && bit == regular * 2)
+                transition(1, 4, 2);
+            if (i == 1 && !(bits & bit))
+                continue;
+            if (bit == 1 || bit == 4)
+                message((int)i, 2, bit == 1 ? 1 : 2);
+            else
+                answer((int)i, 0, bit == 2 ? 1 : 2, bit == 2 ? 1 : 3);
+        }
+    ends(0, true);
+    ends(2, true);
+    goes(1, 2);
+    return judge("");
+}
+
+static void test_left_out(void)
+{
+    CU_ASSERT_EQUAL(left_out(1, 15), 0);
+    CU_ASSERT_EQUAL(left_out(1, 3), 0); /* b did not come, nor its answer */
+    CU_ASSERT_EQUAL(left_out(4, 15), 0);
+    CU_ASSERT_EQUAL(left_out(1, 11), 1); /* the answer to b, not b */
+    CU_ASSERT_EQUAL(left_out(2, 11), 1);
+}
+
+/* Client 1 delivers b and its answer, not a, which the answer's sender had been
+ * delivered before b. */
+static int before_the_cause(bool left)
+{
+    story_begin();
+    message(0, 1, 1);
+    message(0, 2, 1);
+    answer(0, 0, 1, 2);
+    ends(0, true);
+    ends(1, true);
+    transition(2, 4, 4);
+    if (!left)
+        message(2, 1, 1);
+    message(2, 2, 1);
+    answer(2, 0, 1, 2);
+    goes(2, 4);
+    return judge("");
+}
+
+static void test_before_the_cause(void)
+{
+    CU_ASSERT_EQUAL(before_the_cause(false), 0);
+    CU_ASSERT_EQUAL(before_the_cause(true), 1);
+}
+
+/* Its sender was delivered less than it says; or the trace was cut. */
+static int more_than_delivered(bool ended, uint64_t elsewhere)
+{
+    begin();
+    for (int i = 0; i < CLIENTS; i++) {
+        ring(i, 4, 7);
+        message(i, 1, 1);
+        answer(i, 0, 1, i == 1 ? elsewhere : 3);
+    }
+    if (ended)
+        ends(0, false);
+    return judge("");
+}
+
+static void test_more_than_delivered(void)
+{
+    CU_ASSERT_EQUAL(more_than_delivered(false, 3), 0);
+    CU_ASSERT_EQUAL(more_than_delivered(true, 3), 1);
+    CU_ASSERT_EQUAL(more_than_delivered(false, 4), 1);
+}
+
+/* --- safe ----------------------------------------------------------------- */
+
+enum {
+    IS_SAFE = 1,
+    COMES = 2,      /* to client 2, in its transitional configuration */
+    FAILS = 4,      /* client 2 ends in the ring */
+    CONNECTED = 8,  /* client 2 comes into the ring when it has begun: */
+    ANOTHER = 32,   /* SAFE, later, comes to client 2 */
+    AFTERWARDS = 16 /* after the message in question */
+};
+
+static void maybe_safe(int client, int how, uint64_t seq)
+{
+    if (how & IS_SAFE)
+        safe(client, 0, seq);
+    else
+        message(client, 0, seq);
+}
+
+/* Clients 0 and 1 deliver node 2's message, then the one in question. */
+static int missed(int how)
+{
+    begin();
+    for (int i = 0; i < CLIENTS; i++) {
+        if (i < 2 || !(how & CONNECTED)) {
+            ring(i, 2, 7);
+            transition(i, 2, 7);
+        }
+        ring(i, 4, 7);
+        if (i < 2 || !(how & AFTERWARDS)) {
+            message(i, 1, 1);
+            if (i < 2)
+                maybe_safe(i, how, 1);
+        }
+        if (i < 2 || how & AFTERWARDS)
+            message(i, 1, 2);
+        if (i < 2 && how & ANOTHER)
+            safe(i, 1, 3);
+        if (i == 2 && how & FAILS) {
+            ends(2, true);
+            continue;
+        }
+        transition(i, 4, i < 2 ? 3 : 4);
+        if (i == 2 && how & COMES)
+            maybe_safe(i, how, 1);
+        if (i == 2 && how & ANOTHER)
+            safe(i, 1, 3);
+        goes(i, i < 2 ? 3 : 4);
+    }
+    return judge("");
+}
+
+static void test_safe(void)
+{
+    CU_ASSERT_EQUAL(missed(0), 0);
+    CU_ASSERT_EQUAL(missed(ANOTHER), 0);
+    CU_ASSERT_EQUAL(missed(IS_SAFE | ANOTHER), 1);
+    CU_ASSERT_EQUAL(missed(IS_SAFE), 1);
+    CU_ASSERT_EQUAL(missed(IS_SAFE | COMES), 0);
+    CU_ASSERT_EQUAL(missed(IS_SAFE | FAILS), 0);
+    CU_ASSERT_EQUAL(missed(IS_SAFE | CONNECTED), 1);
+    CU_ASSERT_EQUAL(missed(IS_SAFE | CONNECTED | COMES), 0);
+    CU_ASSERT_EQUAL(missed(IS_SAFE | CONNECTED | AFTERWARDS), 0);
+}
+
+/* Clients 0 and 1 saw pieces of the ring that do not meet: which came first is
+ * not known, so nothing is owed. With client 2, who saw both, it is. */
+static int pieces_apart(bool witness)
+{
+    begin();
+    ring(0, 4, 7);
+    message(0, 1, 1);
+    transition(0, 4, 1);
+    goes(0, 1);
+    ring(1, 4, 7);
+    safe(1, 2, 1);
+    ends(1, true);
+    ring(2, 4, 7);
+    if (witness) {
+        message(2, 1, 1);
+        safe(2, 2, 1);
+    }
+    return judge("");
+}
+
+static void test_safe_pieces_apart(void)
+{
+    CU_ASSERT_EQUAL(pieces_apart(false), 0);
+    CU_ASSERT_EQUAL(pieces_apart(true), 1);
+}
+
+/* Client 2 leaves out a ring that counts it as a member. */
+static int skipped(int how)
+{
+    begin();
+    for (int i = 0; i < CLIENTS; i++) {
+        ring(i, 2, 7);
+        transition(i, 2, i < 2 ? 3 : 4);
+        if (i < 2) {
+            ring(i, 4, 7);
+            maybe_safe(i, how, 1);
+            transition(i, 4, 3);
+        }
+        if (i < 2 || !(how & FAILS))
+            goes(i, i < 2 ? 3 : 4);
+    }
+    return judge("");
+}
+
+static void test_safe_skipped(void)
+{
+    CU_ASSERT_EQUAL(skipped(0), 0);
+    CU_ASSERT_EQUAL(skipped(IS_SAFE), 1);
+    CU_ASSERT_EQUAL(skipped(IS_SAFE | FAILS), 0);
+}
+
+/* Client 0 delivers it in a transitional configuration with node 3, which then
+ * takes another way. */
+static int promised(int how, unsigned together)
+{
+    story_begin();
+    ends(1, true);
+    transition(0, 4, together);
+    maybe_safe(0, how, 1);
+    goes(0, together);
+    if (how & FAILS) {
+        ends(2, true);
+        return judge("");
+    }
+    transition(2, 4, 4);
+    if (how & COMES)
+        maybe_safe(2, how, 1);
+    goes(2, 4);
+    return judge("");
+}
+
+static void test_safe_promised(void)
+{
+    CU_ASSERT_EQUAL(promised(0, 5), 0);
+    CU_ASSERT_EQUAL(promised(IS_SAFE, 5), 1);
+    CU_ASSERT_EQUAL(promised(IS_SAFE | COMES, 5), 0);
+    CU_ASSERT_EQUAL(promised(IS_SAFE | FAILS, 5), 0);
+    CU_ASSERT_EQUAL(promised(IS_SAFE, 1), 0);
+}
+
+/* One was told that a message is SAFE, the others not. */
+static void test_safe_differs(void)
+{
+    begin();
+    for (int i = 0; i < CLIENTS; i++) {
+        ring(i, 4, 7);
+        maybe_safe(i, i == 1 ? IS_SAFE : 0, 1);
+    }
+    CU_ASSERT_EQUAL(judge(""), 1);
+}
+
 static const struct unit_test tests[] = {
     {"good traces", test_good},
     {"late and killed clients", test_good_late_and_cut},
@@ -333,6 +686,7 @@ static const struct unit_test tests[] = {
     {"two messages exchanged", test_order},
     {"order across partitions", test_order_over_partitions},
     {"a gap at all", test_gap},
+    {"what is missing of one that was gone", test_back_again},
     {"first message lost at one", test_lost_first},
     {"a message twice", test_repeat},
     {"a message again after reconnecting", test_repeat_after_reconnect},
@@ -344,6 +698,17 @@ static const struct unit_test tests[] = {
     {"no transitional configuration", test_no_transition},
     {"client not in its ring", test_not_a_member},
     {"not a trace", test_not_a_trace},
+    {"causes in order", test_causes_good},
+    {"an answer before what it answers", test_answer_first},
+    {"two answers to each other", test_causes_in_a_circle},
+    {"an answer without what it answers", test_left_out},
+    {"an answer without what came before", test_before_the_cause},
+    {"more causes than deliveries", test_more_than_delivered},
+    {"safe, and missed", test_safe},
+    {"safe, and seen apart", test_safe_pieces_apart},
+    {"safe in a ring that was left out", test_safe_skipped},
+    {"safe in a transitional configuration", test_safe_promised},
+    {"safe at one only", test_safe_differs},
 };
 
 UNIT_MAIN("evscompare", tests)
