@@ -80,6 +80,13 @@ for m in 1 2 3 4 5; do
     expect found "ring, mutant: ${mutants[m]}" ring "-DMUTANT=$m" "$safety" ""
 done
 
+expect holds "room: nobody waits for what is there" room "" "$safety" ""
+mutants=("" "ask, then empty the descriptor" "withdraw what another counts on"
+    "look, then ask" "take the byte that wakes others too")
+for m in 1 2 3 4; do
+    expect found "room, mutant: ${mutants[m]}" room "-DMUTANT=$m" "$safety" ""
+done
+
 expect holds "membership: settles" membership "-DFAULTS=0" "" "-a"
 expect holds "membership: any one fault" \
     membership "-DFAULTS=1" "$safety $compact $long" ""

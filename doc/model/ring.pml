@@ -39,8 +39,8 @@ bool is_request[SLOTS];
 
 /* The doorbell is an eventfd that is never read, watched edge by edge: each
  * write is told once. The reply descriptor is level triggered, and emptied by
- * who wakes. */
-bool bell, reply_fd;
+ * who wakes; that of room, by who next finds none. */
+bool bell, reply_fd, room_fd;
 
 /* Not in the code: for what is claimed. */
 bool announced;       /* `asleep` was set, and not yet taken or withdrawn */
@@ -106,7 +106,7 @@ inline nudge()
 #endif
 }
 
-/* wait_reply_fd() */
+/* sleep_for() */
 inline wait_reply_fd()
 {
     nudge();
@@ -141,17 +141,25 @@ claim:
                  * before there is room: one nudge must do. */
                 blocked = true;
                 atomic { my_tail - head < SLOTS -> blocked = false }
-            :: request -> /* claim_waiting(): ring_wait_room() */
-#if MUTANT == 4
-                saw = (my_tail - head < SLOTS);
-                announce(waiting, 1, room_announced);
-#else
-                announce(waiting, 1, room_announced);
-                saw = (my_tail - head < SLOTS);
-#endif
+            :: request -> /* claim_until(); more of it in room.pml */
+                saw = false;
                 if
-                :: saw -> atomic { waiting = 0; room_announced = false }
-                :: else -> wait_reply_fd()
+                :: waiting != 0
+                :: else ->
+                    room_fd = false;
+#if MUTANT == 4
+                    saw = (my_tail - head < SLOTS);
+                    announce(waiting, 1, room_announced);
+#else
+                    announce(waiting, 1, room_announced);
+                    saw = (my_tail - head < SLOTS);
+#endif
+                fi;
+                if
+                :: saw
+                :: else ->
+                    blocked = true;
+                    atomic { room_fd -> blocked = false }
                 fi
             fi;
             goto claim
@@ -264,7 +272,7 @@ proctype Daemon()
             :: waiting != 0 ->
                 exchange(waiting, was, room_announced);
                 if
-                :: was != 0 -> reply_fd = true
+                :: was != 0 -> room_fd = true
                 :: else
                 fi
             :: else
