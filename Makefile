@@ -40,7 +40,8 @@ SIM      := $(call obj,test/sim/*.c)
 UNITS    := $(patsubst test/unit/%.c,$(B)/unit/%,$(wildcard test/unit/test_*.c))
 FUZZERS  := $(patsubst test/fuzz/%.c,$(B)/fuzz/%,$(wildcard test/fuzz/fuzz_*.c))
 PROGRAMS := $(B)/aisexec $(B)/keygen $(B)/libevs.so $(B)/libevs.a \
-            $(B)/testevs $(B)/evscheck $(B)/evscompare $(B)/evsbench $(B)/sim
+            $(B)/testevs $(B)/evscheck $(B)/evscompare $(B)/evsbench \
+            $(B)/ipcbench $(B)/sim
 
 all: $(PROGRAMS) ## build the daemon, the libraries and the programs
 
@@ -86,12 +87,33 @@ $(B)/evsbench: $(B)/perf/evsbench.o $(B)/libevs.so
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $< -L$(B) -levs -lpthread \
 	    -Wl,-rpath,'$$ORIGIN'
 
+# libqb, a peer to compare with, is measured too if it is installed.
+LIBQB    := $(shell pkg-config --libs libqb 2>/dev/null)
+IPCBENCH := $(addprefix $(B)/perf/ipcbench,.o _report.o _tools.o _limits.o \
+            _evs.o _deliver.o $(if $(LIBQB),_qb.o,_noqb.o))
+$(B)/ipcbench: $(IPCBENCH) $(call obj,ipc/ring.c ipc/segment.c) $(B)/libevs.so
+	$(call say,LINK)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $(filter %.o,$^) -L$(B) -levs -lpthread \
+	    $(LIBQB) -Wl,-rpath,'$$ORIGIN'
+
 $(B)/sim: $(SIM) $(CORE) $(call obj,daemon/base/check.c)
 	$(call say,LINK)
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^
 
 # The checkers of the simulator have a unit test of their own.
 $(B)/unit/test_sim_check: $(call obj,test/sim/check.c test/sim/trace.c)
+
+# Its allocations are refused, one after the other.
+$(B)/unit/test_init_failure: private LDFLAGS += $(addprefix -Wl$(comma)--wrap=,\
+    malloc calloc realloc aligned_alloc strdup free)
+
+# Its copies, allocations and system calls are counted.
+$(B)/unit/test_counts: private LDFLAGS += $(addprefix -Wl$(comma)--wrap=,\
+    memcpy memmove EVP_EncryptUpdate EVP_DecryptUpdate \
+    malloc calloc realloc aligned_alloc free pthread_setname_np \
+    read write send recv sendmsg recvmsg sendmmsg recvmmsg poll ppoll \
+    epoll_wait epoll_pwait2 epoll_ctl epoll_create1 eventfd socket socketpair \
+    connect setsockopt shutdown close getrandom mmap munmap sched_yield)
 
 $(B)/unit/%: $(B)/test/unit/%.o $(DAEMON) $(B)/libevs.a
 	@mkdir -p $(@D)
@@ -152,6 +174,9 @@ fuzz: ## fuzz every parser for MINUTES=n each (clang)
 perf: all ## benchmarks, three nodes, beside their limits
 	@B=$(B) perf/run.sh
 
+ipcperf: all ## benchmark of clients and daemon on one machine, beside limits
+	@B=$(B) perf/ipc.sh
+
 demo: deps ## three nodes agree, lose one, take it back
 	@echo 'Building ...'
 	@$(build) all
@@ -178,5 +203,5 @@ clean: ## remove everything built
 help: ## this list
 	@grep -E '^[a-z]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 10
 
-.PHONY: all check units fuzzers test sim mutants cluster fuzz perf demo deps tidy \
-        format install clean help
+.PHONY: all check units fuzzers test sim mutants cluster fuzz perf ipcperf \
+        demo deps tidy format install clean help

@@ -19,8 +19,7 @@ static void freeze(struct world *w, struct node *n, const struct fault *f)
 {
     if (!n->up || n->frozen)
         return;
-    n->frozen = true;
-    n->frozen_at_ns = w->now_ns;
+    node_freeze(w, n, f->kind == FAULT_FREEZE && f->other == 1);
     if (f->duration_ns != SIM_NEVER)
         world_at(w, w->now_ns + f->duration_ns,
                  (struct sim_event){.kind = SIM_THAW, .node = n->place});
@@ -69,6 +68,17 @@ static void cut(struct world *w, const struct fault *f, bool is)
     }
     if (f->kind == FAULT_CUT)
         w->links[f->node * w->node_count + f->other].cut = is;
+}
+
+static void queue_limit(struct queue *q, bool concerned, uint64_t limit)
+{
+    q->limit = concerned && limit < q->max ? (uint32_t)limit : q->max;
+}
+
+static void queues_limit(struct node *n, uint32_t channels, uint64_t limit)
+{
+    queue_limit(&n->token_queue, (channels & CHANNEL_TOKEN) != 0, limit);
+    queue_limit(&n->data_queue, (channels & CHANNEL_DATA) != 0, limit);
 }
 
 void fault_begin(struct world *w, uint32_t number)
@@ -129,6 +139,30 @@ void fault_begin(struct world *w, uint32_t number)
     case FAULT_LEAVE:
         leave(w, n, f);
         break;
+    case FAULT_LOSS_KIND:
+        w->kind_loss.ppm = (uint32_t)f->value;
+        w->kind_loss.node = f->node;
+        w->kind_loss.kinds = f->shape;
+        w->kind_loss.fault = number;
+        break;
+    case FAULT_BURSTS:
+        w->bursts = (struct bursts){.enter_ppm = (uint32_t)f->value,
+                                    .leave_ppm = (uint32_t)f->shape,
+                                    .loss_ppm = f->other};
+        break;
+    case FAULT_CORRUPTION:
+        w->corrupt.ppm = (uint32_t)f->value;
+        w->corrupt.node = f->node;
+        break;
+    case FAULT_CLOCK_JUMP:
+        node_clock_jump(w, n, f->value);
+        break;
+    case FAULT_QUEUE:
+        n->packet_cost_ns = f->shape;
+        queues_limit(n, f->channels, f->value);
+        if (f->other == 1)
+            freeze(w, n, f);
+        break;
     case FAULT_KINDS:
         abort();
     }
@@ -168,6 +202,22 @@ void fault_end(struct world *w, uint32_t number)
     case FAULT_HOLE:
         hole_end(w, f);
         break;
+    case FAULT_LOSS_KIND:
+        if (w->kind_loss.fault == number)
+            w->kind_loss.ppm = 0;
+        break;
+    case FAULT_BURSTS:
+        w->bursts = s->bursts;
+        break;
+    case FAULT_CORRUPTION:
+        w->corrupt.ppm = s->corrupt_ppm;
+        w->corrupt.node = UINT32_MAX;
+        break;
+    case FAULT_QUEUE:
+        w->nodes[f->node].packet_cost_ns = s->packet_cost_ns;
+        queues_limit(&w->nodes[f->node], 0, 0);
+        break;
+    case FAULT_CLOCK_JUMP:
     case FAULT_CRASH:
     case FAULT_CRASH_IN_RECOVERY:
     case FAULT_BREAK_RECOVERY:
@@ -263,6 +313,7 @@ void fault_heal(struct world *w)
         struct node *n = &w->nodes[i];
         n->sends_left = UINT32_MAX;
         n->packet_cost_ns = w->scenario->packet_cost_ns;
+        queues_limit(n, 0, 0);
         if (n->up && n->frozen)
             node_thaw(w, n);
         if (!n->up && random_chance(&w->random, 500000))

@@ -21,12 +21,15 @@ enum {
     JOBS_MAX = 64,
     FAILURES_SHOWN = 20,
     SEED_BASE = 1000000,
-    SECONDS_MAX = 300 /* of processor time, for one run */
+    COUNT_FULL = 2000, /* of that many scenarios coverage is demanded */
+    FORM_RUNS = 20,
+    FORM_RUNS_BESIDES = 5, /* beside that many scenarios */
+    SECONDS_MAX = 300      /* of processor time, for one run */
 };
 
 struct options {
     uint64_t seed, seed_base, count;
-    bool one, trace, coverage, first, whole;
+    bool one, trace, coverage, first, whole, form;
     uint32_t nodes, jobs;
 };
 
@@ -40,6 +43,7 @@ struct worker { /* shared with the parent */
 static const char help[] =
     "usage: sim [--count n] [--seed-base n] [--jobs n] [--nodes n] "
     "[--coverage] [--first]\n"
+    "       sim --form [--count n] [--nodes n]\n"
     "       sim --seed n [--nodes n] [--trace] [--whole]\n"
     "Runs clusters in virtual time and checks what they deliver.\n"
     "  --count n      run n scenarios (default 2000)\n"
@@ -48,6 +52,8 @@ static const char help[] =
     "  --nodes n      clusters of n nodes, 1 .. 128 (default: by the seed)\n"
     "  --first        stop at the first failure\n"
     "  --coverage     print the state transitions and faults that were seen\n"
+    "  --form         how long n nodes (default: 3, 32, 128) take to form a\n"
+    "                 ring, in n runs (default: 20)\n"
     "  --seed n       replay one scenario, with its time line; one that fails\n"
     "                 is made as small as it can be first\n"
     "  --whole        do not make it smaller\n"
@@ -84,13 +90,14 @@ static struct options options_read(int argc, char **argv)
         {"nodes", required_argument, NULL, 'n'},
         {"trace", no_argument, NULL, 't'},
         {"coverage", no_argument, NULL, 'v'},
+        {"form", no_argument, NULL, 'o'},
         {"first", no_argument, NULL, 'f'},
         {"whole", no_argument, NULL, 'w'},
         {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0}};
     long processors = sysconf(_SC_NPROCESSORS_ONLN);
     struct options o = {.seed_base = SEED_BASE,
-                        .count = 2000,
+                        .count = 0,
                         .jobs = processors < 1 ? 1 : (uint32_t)processors};
     int c;
     while ((c = getopt_long(argc, argv, "", known, NULL)) != -1) {
@@ -120,6 +127,9 @@ static struct options options_read(int argc, char **argv)
         case 'w':
             o.whole = true;
             break;
+        case 'o':
+            o.form = true;
+            break;
         case 'f':
             o.first = true;
             break;
@@ -133,6 +143,8 @@ static struct options options_read(int argc, char **argv)
         usage(stderr, 2);
     if (o.jobs > JOBS_MAX)
         o.jobs = JOBS_MAX;
+    if (o.count == 0)
+        o.count = o.form ? FORM_RUNS : COUNT_FULL;
     return o;
 }
 
@@ -222,8 +234,7 @@ static void worker_start(const struct options *o, struct worker *w)
         return;
     }
     run_some(o, w);
-    fflush(stdout);
-    _exit(0);
+    exit(0); /* so that leaks are looked for, and coverage is written */
 }
 
 /* A worker ended. If it did not come to its end, the seed it was at failed. */
@@ -310,11 +321,29 @@ static int run_many(const struct options *o)
     for (uint32_t i = 0; i < o->jobs; i++)
         results_add(&sum, &workers[i].results);
     munmap(workers, o->jobs * sizeof *workers);
+    if (o->nodes == 0 && !o->first && o->count >= COUNT_FULL) {
+        form_check(0, FORM_RUNS_BESIDES, &sum);
+        uint32_t wrong = coverage_check(&sum);
+        *(wrong == 0 ? &sum.passed : &sum.failed) += wrong == 0 ? 1 : wrong;
+    }
     return finish(&sum, o->coverage);
+}
+
+static int run_form(const struct options *o)
+{
+    static struct results results;
+    form_check(o->nodes, o->count < UINT32_MAX ? (uint32_t)o->count : 0,
+               &results);
+    printf("%llu passed, %llu failed, 0 skipped\n",
+           (unsigned long long)results.passed,
+           (unsigned long long)results.failed);
+    return results.failed == 0 ? 0 : 1;
 }
 
 int main(int argc, char **argv)
 {
     struct options o = options_read(argc, argv);
+    if (o.form)
+        return run_form(&o);
     return o.one ? run_one(&o) : run_many(&o);
 }

@@ -4,12 +4,13 @@
 #include "test/sim/sim.h"
 
 #include "daemon/base/check.h"
+#include "daemon/totem/wire.h"
 
 #include <stdlib.h>
 
 bool queue_push(struct queue *q, struct packet *p)
 {
-    if (q->count == q->max)
+    if (q->count >= q->limit)
         return false;
     q->items[(q->head + q->count++) % q->max] = p;
     return true;
@@ -52,7 +53,8 @@ void network_heal(struct world *w)
         w->links[i].cut = false;
     w->parts = s->final_parts;
     w->shape = s->final_shape;
-    w->loss.ppm = 0;
+    w->loss.ppm = w->kind_loss.ppm = w->corrupt.ppm = 0;
+    w->bursts.enter_ppm = 0;
     w->delay.ns = 0;
     w->duplicate_ppm = 0;
     w->reorder_ppm = 0;
@@ -61,6 +63,25 @@ void network_heal(struct world *w)
 static bool concerns(uint32_t fault_node, uint32_t node)
 {
     return fault_node == UINT32_MAX || fault_node == node;
+}
+
+/* A packet with some bits turned over. A real one comes as far as the seal,
+ * which refuses it (nothing that was changed passes it, but one in 2^128): it
+ * takes room in the queue and time, and the core never sees it. So does this
+ * one, see take_packet(). What the decoders do with such bytes is for the
+ * fuzzers to find. */
+static struct packet *corrupted(struct world *w, const struct packet *p)
+{
+    struct packet *changed = malloc(sizeof *changed + p->size);
+    CHECK(changed != NULL);
+    memcpy(changed, p, sizeof *changed + p->size);
+    changed->references = 0;
+    changed->corrupt = true;
+    for (uint64_t n = random_range(&w->random, 1, 4); n > 0; n--) {
+        uint64_t bit = random_range(&w->random, 0, 8ull * p->size - 1);
+        changed->data[bit / 8] ^= (uint8_t)(1u << bit % 8);
+    }
+    return changed;
 }
 
 static void carry_copy(struct world *w, uint32_t from, uint32_t to,
@@ -79,11 +100,57 @@ static void carry_copy(struct world *w, uint32_t from, uint32_t to,
             at = link->last_ns + 1;
         link->last_ns = at;
     }
+    if (concerns(w->corrupt.node, to) &&
+        random_chance(&w->random, w->corrupt.ppm))
+        p = corrupted(w, p);
     p->references++;
     world_at(
         w, at,
         (struct sim_event){
             .kind = SIM_ARRIVAL, .node = to, .value = channel, .packet = p});
+}
+
+static bool lost_in_burst(struct world *w, struct link *link)
+{
+    const struct bursts *b = &w->bursts;
+    if (b->enter_ppm == 0)
+        return false;
+    link->bad = link->bad ? !random_chance(&w->random, b->leave_ppm)
+                          : random_chance(&w->random, b->enter_ppm);
+    if (!link->bad || !random_chance(&w->random, b->loss_ppm))
+        return false;
+    w->results->tallies[TALLY_BURST]++;
+    return true;
+}
+
+static bool lost_by_kind(struct world *w, uint32_t to, const struct packet *p)
+{
+    static const enum tally tallies[] = {[WIRE_DATA] = TALLY_KIND_DATA,
+                                         [WIRE_TOKEN] = TALLY_KIND_TOKEN,
+                                         [WIRE_JOIN] = TALLY_KIND_JOIN,
+                                         [WIRE_COMMIT] = TALLY_KIND_COMMIT};
+    uint8_t kind = p->data[0];
+    CHECK(kind >= WIRE_DATA && kind <= WIRE_LEAVE);
+    if (!concerns(w->kind_loss.node, to) ||
+        (w->kind_loss.kinds >> kind & 1) == 0 ||
+        !random_chance(&w->random, w->kind_loss.ppm))
+        return false;
+    if (kind <= WIRE_COMMIT)
+        w->results->tallies[tallies[kind]]++;
+    return true;
+}
+
+/* Each draws its lot, also when another has lost it: a burst goes on. */
+static bool lost(struct world *w, uint32_t from, uint32_t to,
+                 const struct packet *p, uint32_t channel)
+{
+    bool is = lost_in_burst(w, &w->links[from * w->node_count + to]);
+    is |= lost_by_kind(w, to, p);
+    /* What the scenario always loses ends with the healing, too. */
+    is |= !w->healed && random_chance(&w->random, w->scenario->loss_ppm);
+    is |= (w->loss.channels & channel) != 0 && concerns(w->loss.node, to) &&
+          random_chance(&w->random, w->loss.ppm);
+    return is;
 }
 
 static void carry(struct world *w, uint32_t from, uint32_t to, struct packet *p,
@@ -94,15 +161,9 @@ static void carry(struct world *w, uint32_t from, uint32_t to, struct packet *p,
         (from == w->hole && channel == CHANNEL_DATA))
         return;
     uint32_t copies = random_chance(&w->random, w->duplicate_ppm) ? 2 : 1;
-    for (uint32_t i = 0; i < copies; i++) {
-        /* What the scenario always loses ends with the healing, too. */
-        if (!w->healed && random_chance(&w->random, w->scenario->loss_ppm))
-            continue;
-        if ((w->loss.channels & channel) != 0 && concerns(w->loss.node, to) &&
-            random_chance(&w->random, w->loss.ppm))
-            continue;
-        carry_copy(w, from, to, p, channel, leaves_ns);
-    }
+    for (uint32_t i = 0; i < copies; i++)
+        if (!lost(w, from, to, p, channel))
+            carry_copy(w, from, to, p, channel, leaves_ns);
 }
 
 static void report_down(struct world *w, struct node *from, struct node *to,

@@ -9,9 +9,56 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+// --- its clock
+// ---------------------------------------------------------------
+
+enum { MILLION = 1000000, DISK_AHEAD_MAX = 4096 };
+
+/* A monotonic clock: it goes at its own rate, never back, sometimes forward at
+ * a jump, and stands while the virtual machine it is in stands. */
 static uint64_t node_clock(const struct world *w, const struct node *n)
 {
-    return w->now_ns + n->clock_offset_ns;
+    if (n->clock_stopped)
+        return n->clock_ns;
+    int64_t passed_ns = (int64_t)(w->now_ns - n->clock_at_ns);
+    return n->clock_ns +
+           (uint64_t)(passed_ns + passed_ns * n->clock_ppm / MILLION);
+}
+
+/* From now on it goes on from what it shows now, and `by_ns` more. */
+static void clock_set(struct world *w, struct node *n, uint64_t by_ns)
+{
+    n->clock_ns = node_clock(w, n) + by_ns;
+    n->clock_at_ns = w->now_ns;
+}
+
+/* When, in the world's time, its clock will show `clock_ns`; never before. */
+static uint64_t world_time(const struct world *w, const struct node *n,
+                           uint64_t clock_ns)
+{
+    uint64_t clock_now_ns = node_clock(w, n);
+    uint64_t rate = (uint64_t)(MILLION + n->clock_ppm);
+    if (clock_ns <= clock_now_ns)
+        return w->now_ns;
+    uint64_t left_ns = clock_ns - clock_now_ns;
+    return w->now_ns + left_ns / rate * MILLION +
+           (left_ns % rate * MILLION + rate - 1) / rate;
+}
+
+static void wake_set(struct world *w, struct node *n)
+{
+    n->wake_ns = n->wake_clock_ns == UINT64_MAX
+                     ? SIM_NEVER
+                     : world_time(w, n, n->wake_clock_ns);
+}
+
+void node_clock_jump(struct world *w, struct node *n, uint64_t by_ns)
+{
+    clock_set(w, n, by_ns);
+    if (!n->up)
+        return;
+    wake_set(w, n);
+    node_schedule(w, n);
 }
 
 // --- what comes out
@@ -34,6 +81,19 @@ static void note_configuration(struct world *w, const struct node *n,
                c->joined_count);
 }
 
+static void look_whether_formed(struct world *w)
+{
+    const struct node *first = &w->nodes[0];
+    for (uint32_t i = 0; i < w->node_count; i++) {
+        const struct node *n = &w->nodes[i];
+        if (!n->up || n->member_count != w->node_count ||
+            n->ring_id.seq != first->ring_id.seq ||
+            n->ring_id.nonce != first->ring_id.nonce)
+            return;
+    }
+    w->formed_ns = w->now_ns;
+}
+
 static void configuration_arrives(struct world *w, struct node *n,
                                   const struct totem_configuration *c)
 {
@@ -45,6 +105,8 @@ static void configuration_arrives(struct world *w, struct node *n,
     n->member_count = c->member_count;
     memcpy(n->members, c->members, c->member_count * sizeof *c->members);
     n->sent_in_ring = n->delivered_in_ring = 0;
+    if (w->formed_ns == SIM_NEVER && n->member_count == w->node_count)
+        look_whether_formed(w);
 }
 
 /* Where nothing is lost nothing is asked for again, and no installed ring loses
@@ -144,11 +206,8 @@ static void step(struct world *w, struct node *n, struct totem_in *in)
         sends += out.send_count;
         handle_output(w, n, &out);
     }
-    n->wake_ns = out.wake_ns == UINT64_MAX
-                     ? SIM_NEVER
-                     : (out.wake_ns < n->clock_offset_ns
-                            ? 0
-                            : out.wake_ns - n->clock_offset_ns);
+    n->wake_clock_ns = out.wake_ns;
+    wake_set(w, n);
     if (n->busy_until_ns < w->now_ns)
         n->busy_until_ns = w->now_ns;
     n->busy_until_ns += n->packet_cost_ns * (1 + sends / 4);
@@ -229,7 +288,13 @@ static void take_packet(struct world *w, struct node *n, struct packet *p)
 {
     struct totem_in in = {.kind = TOTEM_IN_PACKET,
                           .packet = {p->data, p->size}};
-    step_and_schedule(w, n, &in);
+    if (!p->corrupt) {
+        step_and_schedule(w, n, &in);
+    } else {
+        w->results->tallies[TALLY_CORRUPT]++;
+        n->busy_until_ns = w->now_ns + n->packet_cost_ns;
+        node_schedule(w, n);
+    }
     packet_release(p);
 }
 
@@ -250,13 +315,18 @@ void node_arrival(struct world *w, struct node *n, struct packet *p,
 {
     struct queue *q =
         channel == CHANNEL_TOKEN ? &n->token_queue : &n->data_queue;
-    if (n->up && !n->frozen && n->busy_until_ns <= w->now_ns &&
-        n->token_queue.count + n->data_queue.count == 0)
-        take_packet(w, n, p);
-    else if (!n->up || !queue_push(q, p))
+    if (!n->up) {
         packet_release(p);
-    else
+    } else if (!n->frozen && n->busy_until_ns <= w->now_ns &&
+               n->token_queue.count + n->data_queue.count == 0) {
+        take_packet(w, n, p);
+    } else if (queue_push(q, p)) {
         node_schedule(w, n);
+    } else {
+        w->results->tallies[channel == CHANNEL_TOKEN ? TALLY_OVERFLOW_TOKEN
+                                                     : TALLY_OVERFLOW_DATA]++;
+        packet_release(p);
+    }
 }
 
 void node_unreachable(struct world *w, struct node *n, uint32_t id)
@@ -274,16 +344,49 @@ void node_submit(struct world *w, struct node *n)
 // --- life and death
 // -------------------------------------------------------------
 
+/* What daemon/server/ringstate.c writes, it writes ahead: after a crash the
+ * disk holds more than was used, after a graceful end just that. */
+static void disk_write(struct world *w, struct node *n, enum trace_end how)
+{
+    uint64_t seq = totem_ring_seq(n->totem);
+    if (how == TRACE_CRASHED) {
+        seq += random_range(&w->random, 0, DISK_AHEAD_MAX);
+        w->results->tallies[TALLY_DISK_AHEAD]++;
+    }
+    n->disk_seq = seq;
+}
+
+/* A disk that fails, or was changed for another, has nothing (or what does not
+ * pass the checksum, which is the same), or what stood there before: at the
+ * last start, or at some time. */
+static uint64_t disk_read(struct world *w, struct node *n)
+{
+    if (n->disk_seq == 0 || !random_chance(&w->random, w->scenario->disk_ppm))
+        return n->disk_seq;
+    uint64_t pick = random_range(&w->random, 0, 3);
+    w->results->tallies[pick < 2 ? TALLY_DISK_EMPTY : TALLY_DISK_STALE]++;
+    if (pick < 2)
+        return 0;
+    return pick == 2 ? n->start_seq
+                     : random_range(&w->random, 0, n->disk_seq - 1);
+}
+
 void node_start(struct world *w, struct node *n)
 {
     CHECK(!n->up);
     const struct scenario *s = w->scenario;
     struct totem_config config = s->totem;
     config.node_id = n->id;
+    config.window_packets = (uint32_t)random_range(
+        &w->random, s->window_least_packets, s->totem.window_packets);
     config.incarnation = n->incarnation = random_next(&w->random);
-    config.ring_seq = n->ring_seq;
+    config.ring_seq = n->start_seq = disk_read(w, n);
     config.random_seed = random_next(&w->random);
-    n->clock_offset_ns = random_scale(&w->random, 1, 1000000 * SIM_MS);
+    n->clock_ns = random_scale(&w->random, 1, 1000000 * SIM_MS);
+    n->clock_at_ns = w->now_ns;
+    n->clock_ppm = (int32_t)random_range(&w->random, 0, 2 * s->clock_ppm) -
+                   (int32_t)s->clock_ppm;
+    n->clock_stopped = false;
     n->totem = totem_new(&config);
     n->group =
         group_new(&(struct group_config){.node_id = n->id,
@@ -298,12 +401,15 @@ void node_start(struct world *w, struct node *n)
     n->packet_cost_ns = s->packet_cost_ns;
     n->busy_until_ns = w->now_ns;
     n->run_at_ns = n->timer_at_ns = n->wake_ns = SIM_NEVER;
+    n->wake_clock_ns = UINT64_MAX;
     n->message = TRACE_NONE;
+    w->last_start_ns = w->now_ns;
     n->member_count = 0;
     n->token_losses = 0;
     n->sent_in_ring = n->delivered_in_ring = n->owed = 0;
-    world_note(w, "node %u starts, life %04x, ring seq %" PRIu64, n->id,
-               (unsigned)(n->incarnation & 0xffff), n->ring_seq);
+    world_note(
+        w, "node %u starts, life %04x, ring seq %" PRIu64 ", clock %+d ppm",
+        n->id, (unsigned)(n->incarnation & 0xffff), n->start_seq, n->clock_ppm);
     struct totem_in in = {.kind = TOTEM_IN_START};
     step_and_schedule(w, n, &in);
 }
@@ -330,10 +436,7 @@ void node_stop(struct world *w, struct node *n, enum trace_end how)
     trace_stop(w->trace, n->process, how);
     if (how == TRACE_CRASHED)
         world_note(w, "node %u crashes", n->id);
-    /* The disk may have been lost with the machine. */
-    n->ring_seq = totem_ring_seq(n->totem);
-    if (how == TRACE_CRASHED && random_chance(&w->random, 300000))
-        n->ring_seq = 0;
+    disk_write(w, n, how);
     totem_free(n->totem);
     group_free(n->group);
     n->totem = NULL;
@@ -358,14 +461,30 @@ void node_leave(struct world *w, struct node *n)
         node_stop(w, n, TRACE_LEFT);
 }
 
+/* `clock_too`: the whole machine stands, as a suspended virtual one. */
+void node_freeze(struct world *w, struct node *n, bool clock_too)
+{
+    n->frozen = true;
+    n->frozen_at_ns = w->now_ns;
+    clock_set(w, n, 0);
+    n->clock_stopped = clock_too;
+    if (clock_too)
+        w->results->tallies[TALLY_CLOCK_STOOD]++;
+}
+
 /* The first thing after a pause is the time; and the driver does not trust a
- * queue older than the token timeout. It may as well have been emptied. */
+ * queue older than the token timeout. It may as well have been emptied. Of a
+ * pause in which the clock stood too it knows nothing. */
 void node_thaw(struct world *w, struct node *n)
 {
     uint64_t pause_ns = w->now_ns - n->frozen_at_ns;
-    n->frozen = false;
+    bool unnoticed = n->clock_stopped;
+    n->frozen = n->clock_stopped = false;
+    if (unnoticed)
+        n->clock_at_ns = w->now_ns;
+    wake_set(w, n);
     world_note(w, "node %u runs again", n->id);
-    if (pause_ns > w->scenario->totem.token_ns &&
+    if (!unnoticed && pause_ns > w->scenario->totem.token_ns &&
         random_chance(&w->random, 500000)) {
         queue_clear(&n->token_queue);
         queue_clear(&n->data_queue);

@@ -2,6 +2,8 @@
 // A scenario from a seed.
 #include "test/sim/sim.h"
 
+#include "daemon/totem/wire.h"
+
 #include <stdio.h>
 
 enum scenario_class {
@@ -14,6 +16,10 @@ enum scenario_class {
     CLASS_HOLES,
     CLASS_FREEZES,
     CLASS_ONE_WAY,
+    CLASS_ODD_LOSS,
+    CLASS_CLOCKS,
+    CLASS_QUEUES,
+    CLASS_DISKS,
     CLASS_ALL,
     CLASS_COUNT
 };
@@ -39,6 +45,18 @@ static const struct {
     [CLASS_FREEZES] = {"freezes", 8, 1u << FAULT_FREEZE | 1u << FAULT_SLOW},
     [CLASS_ONE_WAY] = {"one way", 8,
                        1u << FAULT_CUT | 1u << FAULT_DEAF | 1u << FAULT_MUTE},
+    [CLASS_ODD_LOSS] = {"odd loss", 12,
+                        1u << FAULT_LOSS_KIND | 1u << FAULT_BURSTS |
+                            1u << FAULT_CORRUPTION | 1u << FAULT_CRASH},
+    [CLASS_CLOCKS] = {"clocks", 8,
+                      1u << FAULT_CLOCK_JUMP | 1u << FAULT_FREEZE |
+                          1u << FAULT_PARTITION},
+    [CLASS_QUEUES] = {"full queues", 8,
+                      1u << FAULT_QUEUE | 1u << FAULT_SLOW |
+                          1u << FAULT_FREEZE},
+    [CLASS_DISKS] = {"disks", 8,
+                     1u << FAULT_CRASH | 1u << FAULT_LEAVE |
+                         1u << FAULT_CRASH_IN_RECOVERY | 1u << FAULT_PARTITION},
     [CLASS_ALL] = {"all", 20, (1u << FAULT_KINDS) - 1},
 };
 
@@ -60,6 +78,11 @@ const char *fault_name(enum fault_kind kind)
         [FAULT_HOLE] = "hole",
         [FAULT_FREEZE] = "freeze",
         [FAULT_LEAVE] = "leave",
+        [FAULT_LOSS_KIND] = "loss of a kind",
+        [FAULT_BURSTS] = "bursts of loss",
+        [FAULT_CORRUPTION] = "corruption",
+        [FAULT_CLOCK_JUMP] = "clock jump",
+        [FAULT_QUEUE] = "small queue",
     };
     return names[kind];
 }
@@ -109,8 +132,33 @@ static void make_totem(struct scenario *s, struct random *r)
     uint64_t start = sequences[random_range(r, 0, 3) % 3];
     t->first_seq = start == 0 ? 0 : start - random_scale(r, 1, 4000);
     t->window_packets = (uint32_t)random_scale(r, 8, 256);
+    s->window_least_packets = t->window_packets;
+    if (random_chance(r, 250000) && t->window_packets >= 4 * WIRE_WINDOW_MIN)
+        s->window_least_packets /= (uint32_t)random_range(r, 2, 4);
     t->packet_size_max =
         random_chance(r, 300000) ? 1472 : (uint32_t)random_range(r, 256, 1472);
+}
+
+static struct bursts pick_bursts(struct random *r)
+{
+    return (struct bursts){
+        .enter_ppm = (uint32_t)random_scale(r, 100, 100000),
+        .leave_ppm = (uint32_t)random_scale(r, 10000, 500000),
+        .loss_ppm = (uint32_t)random_range(r, 500000, 1000000)};
+}
+
+/* Clocks of crystals, and now and then such as no machine should have; disks
+ * that forget. */
+static void make_machines(struct scenario *s, struct random *r,
+                          enum scenario_class class)
+{
+    s->clock_ppm = (uint32_t)random_scale(r, 1, 200);
+    if (!s->lossless &&
+        random_chance(r, class == CLASS_CLOCKS ? 600000 : 100000))
+        s->clock_ppm = (uint32_t)random_scale(r, 1000, 100000);
+    s->disk_ppm = random_chance(r, 500000) ? 0 : 300000;
+    if (class == CLASS_DISKS)
+        s->disk_ppm = (uint32_t)random_range(r, 300000, 1000000);
 }
 
 static void make_network(struct scenario *s, struct random *r,
@@ -139,6 +187,10 @@ static void make_network(struct scenario *s, struct random *r,
     /* The joins of all at once must fit, or large rings never agree. */
     if (s->queue_max < 4 * s->node_count)
         s->queue_max = 4 * s->node_count;
+    if (random_chance(r, class == CLASS_ODD_LOSS ? 300000 : 30000))
+        s->bursts = pick_bursts(r);
+    if (random_chance(r, class == CLASS_ODD_LOSS ? 300000 : 30000))
+        s->corrupt_ppm = (uint32_t)random_scale(r, 100, 50000);
     if (class != CLASS_LOSSY && class != CLASS_RECOVERY &&
         random_chance(r, 600000))
         return;
@@ -152,7 +204,7 @@ static void make_network(struct scenario *s, struct random *r,
 /* Bytes in a second when every window is full, roughly. */
 static uint64_t capacity(const struct scenario *s)
 {
-    uint64_t window = s->totem.window_packets, size = s->totem.packet_size_max;
+    uint64_t window = s->window_least_packets, size = s->totem.packet_size_max;
     uint64_t rotation_ns =
         s->node_count * (s->delay_ns + s->jitter_ns + 8 * s->packet_cost_ns) +
         window * (size * s->byte_ps / 1000 + 2 * s->packet_cost_ns);
@@ -203,6 +255,26 @@ static uint64_t pick_restart(struct random *r)
     default:
         return SIM_NEVER;
     }
+}
+
+/* One kind of packet, or some of them: only tokens, only joins, only commit
+ * tokens, only data; often all of it, so that one node hears of one thing
+ * nothing, and of the others everything. */
+static void make_loss_kind(struct random *r, struct fault *f)
+{
+    static const uint64_t kinds[] = {1u << WIRE_TOKEN, 1u << WIRE_JOIN,
+                                     1u << WIRE_COMMIT, 1u << WIRE_DATA,
+                                     1u << WIRE_COMMIT | 1u << WIRE_TOKEN};
+    f->shape = kinds[random_range(r, 0, sizeof kinds / sizeof *kinds - 1)];
+    if (random_chance(r, 100000))
+        f->shape = random_range(r, 1, 127) << WIRE_DATA;
+    f->value =
+        random_chance(r, 500000) ? 1000000 : random_scale(r, 10000, 900000);
+    if (random_chance(r, 300000))
+        f->node = UINT32_MAX;
+    /* Often so long that the others give it up, fail_recv_const. */
+    if (random_chance(r, 600000))
+        f->duration_ns = random_range(r, 500 * SIM_MS, 3000 * SIM_MS);
 }
 
 static void make_fault(struct scenario *s, struct random *r, uint32_t kinds,
@@ -260,9 +332,35 @@ static void make_fault(struct scenario *s, struct random *r, uint32_t kinds,
     case FAULT_LEAVE:
         f->duration_ns = pick_restart(r);
         break;
+    case FAULT_LOSS_KIND:
+        make_loss_kind(r, f);
+        break;
+    case FAULT_BURSTS: {
+        struct bursts b = pick_bursts(r);
+        f->value = b.enter_ppm;
+        f->shape = b.leave_ppm;
+        f->other = b.loss_ppm;
+        break;
+    }
+    case FAULT_CORRUPTION:
+        f->value = random_scale(r, 1000, 500000);
+        if (random_chance(r, 500000))
+            f->node = UINT32_MAX;
+        break;
+    case FAULT_CLOCK_JUMP:
+        f->value = random_scale(r, SIM_MS, 10000 * SIM_MS);
+        break;
+    case FAULT_QUEUE:
+        f->shape = random_scale(r, 10000, SIM_MS);
+        f->channels = (uint32_t)random_range(r, 1, 3);
+        f->value = random_scale(r, 1, f->channels == CHANNEL_DATA ? 64 : 4);
+        f->other = (uint32_t)random_range(r, 0, 1);
+        break;
+    case FAULT_FREEZE:
+        f->other = (uint32_t)random_range(r, 0, 1);
+        break;
     case FAULT_DEAF:
     case FAULT_MUTE:
-    case FAULT_FREEZE:
     case FAULT_KINDS:
         break;
     }
@@ -270,7 +368,8 @@ static void make_fault(struct scenario *s, struct random *r, uint32_t kinds,
 
 static void make_faults(struct scenario *s, struct random *r, uint32_t kinds)
 {
-    s->heal_ns = random_range(r, 500 * SIM_MS, 3000 * SIM_MS);
+    uint64_t least_ns = kinds & 1u << FAULT_LOSS_KIND ? 1500 : 500;
+    s->heal_ns = random_range(r, least_ns * SIM_MS, 3000 * SIM_MS);
     if (random_chance(r, 150000) && kinds & 1u << FAULT_PARTITION) {
         s->final_parts = 2;
         s->final_shape = random_next(r);
@@ -310,6 +409,38 @@ static void make_holes(struct scenario *s, struct random *r,
     s->bound_ns += 5000 * SIM_MS;
 }
 
+/* One node gets tokens and no data, under load, until the others must give it
+ * up: in their ring, or in the recovery after a member has crashed. */
+static void make_failed_receiver(struct scenario *s, struct random *r)
+{
+    uint64_t at_ns = random_range(r, 400 * SIM_MS, 900 * SIM_MS);
+    s->faults[0] = (struct fault){
+        .kind = FAULT_LOSS_KIND,
+        .at_ns = at_ns,
+        .duration_ns = random_range(r, 1500 * SIM_MS, 3000 * SIM_MS),
+        .node = pick_node(s, r),
+        .value = 1000000,
+        .shape = 1u << WIRE_DATA};
+    s->fault_count = 1;
+    if (random_chance(r, 500000)) {
+        s->faults[1] = (struct fault){
+            .kind = FAULT_CRASH,
+            .at_ns = at_ns + random_scale(r, SIM_MS, 200 * SIM_MS),
+            .duration_ns = SIM_NEVER,
+            .node = pick_node(s, r)};
+        s->fault_count = 2;
+    }
+    s->heal_ns = at_ns + random_range(r, 1600 * SIM_MS, 3000 * SIM_MS);
+    s->load_end_ns = s->heal_ns + 100 * SIM_MS;
+    s->load_senders = s->node_count;
+    s->load_interval_ns = random_range(r, SIM_MS, 20 * SIM_MS);
+    s->load_burst = (uint32_t)random_range(r, 1, 4);
+    s->load_bytes = 3000000;
+    s->sizes = SIZES_SMALL;
+    s->saturate = false;
+    s->bound_ns += 5000 * SIM_MS;
+}
+
 void scenario_make(struct scenario *s, uint64_t seed, uint32_t node_count)
 {
     struct random random, *r = &random;
@@ -320,10 +451,38 @@ void scenario_make(struct scenario *s, uint64_t seed, uint32_t node_count)
     make_nodes(s, r, node_count);
     make_totem(s, r);
     make_network(s, r, class);
+    make_machines(s, r, class);
     make_faults(s, r, classes[class].faults);
     make_load(s, r);
     if (class == CLASS_HOLES)
         make_holes(s, r, node_count);
+    if (class == CLASS_ODD_LOSS && s->node_count < 10 &&
+        random_chance(r, 300000))
+        make_failed_receiver(s, r);
+}
+
+/* All within a second on a local network, as daemons that boot with their
+ * machines do. */
+void scenario_make_forming(struct scenario *s, uint64_t seed,
+                           uint32_t node_count)
+{
+    struct random random, *r = &random;
+    random_seed(r, seed);
+    *s = (struct scenario){.seed = seed, .name = "forming"};
+    make_nodes(s, r, node_count);
+    make_totem(s, r);
+    s->delay_ns = random_range(r, 20000, 200000);
+    s->jitter_ns = s->delay_ns / 2;
+    s->byte_ps = 8000;
+    s->packet_cost_ns = 5000;
+    s->timer_late_ns = SIM_MS;
+    s->start_spread_ns = random_scale(r, 1, 1000 * SIM_MS);
+    s->queue_max = 4 * s->totem.window_packets + 256;
+    if (s->queue_max < 4 * node_count)
+        s->queue_max = 4 * node_count;
+    s->clock_ppm = 200;
+    s->load_interval_ns = SIM_MS; /* of nothing */
+    s->heal_ns = s->bound_ns = 5000 * SIM_MS;
 }
 
 void scenario_print(const struct scenario *s)
@@ -334,6 +493,10 @@ void scenario_print(const struct scenario *s)
            (unsigned long long)s->seed, s->name, s->node_count,
            t->window_packets, t->packet_size_max,
            (unsigned long long)t->first_seq);
+    printf("clocks: up to %u ppm wrong; disks: %u ppm of the starts; bursts: "
+           "%u ppm, ending by %u ppm, of %u ppm; corrupt: %u ppm\n",
+           s->clock_ppm, s->disk_ppm, s->bursts.enter_ppm, s->bursts.leave_ppm,
+           s->bursts.loss_ppm, s->corrupt_ppm);
     printf("network: %.3f ms + %.3f ms, %.1f ns a byte, loss %u ppm, "
            "duplicates %u ppm, reordering %u ppm, queue %u packets\n",
            (double)s->delay_ns / 1e6, (double)s->jitter_ns / 1e6,

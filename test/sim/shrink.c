@@ -64,11 +64,15 @@ static bool less_load(struct shrink *k, struct scenario *s)
 static bool better_network(struct shrink *k, struct scenario *s)
 {
     bool any = false;
-    const uint32_t now[] = {s->loss_ppm, s->duplicate_ppm, s->reorder_ppm};
-    for (int i = 0; i < 3; i++) {
+    const uint32_t now[] = {
+        s->loss_ppm,  s->duplicate_ppm,    s->reorder_ppm, s->corrupt_ppm,
+        s->clock_ppm, s->bursts.enter_ppm, s->disk_ppm};
+    for (size_t i = 0; i < sizeof now / sizeof *now; i++) {
         struct scenario smaller = *s;
-        uint32_t *fields[] = {&smaller.loss_ppm, &smaller.duplicate_ppm,
-                              &smaller.reorder_ppm};
+        uint32_t *fields[] = {&smaller.loss_ppm,    &smaller.duplicate_ppm,
+                              &smaller.reorder_ppm, &smaller.corrupt_ppm,
+                              &smaller.clock_ppm,   &smaller.bursts.enter_ppm,
+                              &smaller.disk_ppm};
         *fields[i] = 0;
         if (now[i] != 0)
             any |= try_it(k, s, &smaller);

@@ -57,8 +57,16 @@ enum fault_kind {
                                 for duration, then it crashes; and of the next
                                 value rings that are formed, the first member
                                 to install is cut off, for `shape` ns */
-    FAULT_FREEZE,            /* for duration */
+    FAULT_FREEZE,            /* for duration; other 1: its clock as well */
     FAULT_LEAVE,             /* gracefully; restarts after duration */
+    FAULT_LOSS_KIND,         /* of value ppm of the packets whose wire kinds are
+                                the bits of `shape`; to `node`, or all */
+    FAULT_BURSTS,            /* see struct bursts: value, shape, other */
+    FAULT_CORRUPTION,        /* of value ppm; to `node`, or all */
+    FAULT_CLOCK_JUMP,        /* of node's clock, by value ns */
+    FAULT_QUEUE,             /* node's queues take but value packets, those of
+                                `channels`, and a packet takes it shape ns;
+                                other 1: it takes none at all */
     FAULT_KINDS
 };
 
@@ -72,6 +80,13 @@ struct fault {
     uint64_t value, shape;
 };
 
+/* Loss in bursts, after Gilbert and Elliott: a link is good, or bad and loses
+ * loss_ppm of its packets; with every packet a good one turns bad by enter_ppm,
+ * a bad one good by leave_ppm. enter_ppm 0: no bursts. */
+struct bursts {
+    uint32_t enter_ppm, leave_ppm, loss_ppm;
+};
+
 enum size_profile { SIZES_SMALL, SIZES_EDGES, SIZES_LARGE, SIZES_MIXED };
 enum queue_order { QUEUE_TOKEN_FIRST, QUEUE_DATA_FIRST, QUEUE_ANY };
 
@@ -80,15 +95,19 @@ struct scenario {
     const char *name;
     bool lossless; /* no retransmission may be asked for, no token lost */
     uint32_t node_count, id_base, id_step;
-    struct totem_config totem; /* but the node's own */
+    struct totem_config totem;     /* but the node's own */
+    uint32_t window_least_packets; /* up to totem.window_packets: a node's */
     /* network */
     uint64_t delay_ns, jitter_ns, byte_ps;
-    uint32_t loss_ppm, duplicate_ppm, reorder_ppm;
+    uint32_t loss_ppm, duplicate_ppm, reorder_ppm, corrupt_ppm;
+    struct bursts bursts;
     uint32_t queue_max; /* packets of a receiver's data socket */
     bool report_unreachable;
     /* nodes */
     uint64_t start_spread_ns, packet_cost_ns, timer_late_ns;
     enum queue_order queue_order;
+    uint32_t clock_ppm; /* a clock is at most as much too fast or slow */
+    uint32_t disk_ppm;  /* of the starts that read a wrong ring sequence */
     /* load */
     enum size_profile sizes;
     uint64_t load_bytes, load_interval_ns;
@@ -104,6 +123,9 @@ struct scenario {
 
 /* `node_count` 0: from the seed. */
 void scenario_make(struct scenario *s, uint64_t seed, uint32_t node_count);
+/* Nothing but nodes that start and form a ring. */
+void scenario_make_forming(struct scenario *s, uint64_t seed,
+                           uint32_t node_count);
 void scenario_print(const struct scenario *s);
 /* Makes a scenario that fails with that text smaller, as long as the same
  * property fails. Gives the number of runs that took. */
@@ -116,6 +138,7 @@ const char *fault_name(enum fault_kind kind);
 struct packet { /* shared by its receivers */
     uint32_t references;
     uint32_t size;
+    bool corrupt; /* it is not what was sent: the seal refuses it */
     uint8_t data[];
 };
 
@@ -150,6 +173,7 @@ struct sim_event {
 struct queue { /* of packets, bounded; a socket's buffer */
     struct packet **items;
     uint32_t head, count, max;
+    uint32_t limit; /* of packets it takes now; up to max */
 };
 
 struct pending {
@@ -160,7 +184,12 @@ struct pending {
 struct node {
     uint32_t place, id;
     bool up, frozen;
-    uint64_t incarnation, ring_seq, clock_offset_ns;
+    uint64_t incarnation;
+    uint64_t disk_seq, start_seq; /* on its disk; what was read at its start */
+    /* Its clock: what it showed at a time of the world's, and its rate. */
+    uint64_t clock_ns, clock_at_ns;
+    int32_t clock_ppm; /* too fast; too slow, if negative */
+    bool clock_stopped;
     uint32_t process; /* in the trace */
     struct totem *totem;
     struct group *group;
@@ -171,6 +200,7 @@ struct node {
     uint64_t busy_until_ns, run_at_ns, packet_cost_ns;
     uint64_t frozen_at_ns;
     /* timer */
+    uint64_t wake_clock_ns;        /* in its own time */
     uint64_t wake_ns, timer_at_ns; /* in the world's time */
     /* what is to be sent */
     struct pending *pending;
@@ -189,7 +219,24 @@ struct node {
 
 struct link {
     bool cut; /* by a fault of its own */
+    bool bad; /* in a burst of losses */
     uint64_t last_ns;
+};
+
+enum tally { /* what must happen somewhere, or no test of it is one */
+             TALLY_OVERFLOW_TOKEN,
+             TALLY_OVERFLOW_DATA,
+             TALLY_CORRUPT,
+             TALLY_BURST,
+             TALLY_KIND_TOKEN,
+             TALLY_KIND_COMMIT,
+             TALLY_KIND_JOIN,
+             TALLY_KIND_DATA,
+             TALLY_CLOCK_STOOD,
+             TALLY_DISK_AHEAD,
+             TALLY_DISK_STALE,
+             TALLY_DISK_EMPTY,
+             TALLY_COUNT
 };
 
 struct coverage {
@@ -204,6 +251,7 @@ struct results { /* of any number of runs */
     uint64_t passed, failed, skipped;
     uint64_t virtual_ns, messages, deliveries, configurations, packets, steps;
     uint64_t faults[FAULT_KINDS];
+    uint64_t tallies[TALLY_COUNT];
     struct coverage coverage[COVERAGE_MAX];
     uint32_t coverage_count;
 };
@@ -230,6 +278,14 @@ struct world {
         uint64_t ns;
         uint32_t node;
     } delay;
+    struct {
+        uint32_t ppm, node, fault; /* the last such one, by number */
+        uint64_t kinds;
+    } kind_loss;
+    struct {
+        uint32_t ppm, node;
+    } corrupt;
+    struct bursts bursts;
     uint32_t duplicate_ppm, reorder_ppm;
     /* faults */
     uint32_t recovery_crashes;
@@ -242,6 +298,7 @@ struct world {
     struct totem_ring_id installed; /* whose first installer has been seen */
     bool healed;
     uint64_t well_since_ns;
+    uint64_t last_start_ns, formed_ns; /* all nodes in one ring, first */
     bool done;
     /* load */
     uint64_t bytes_left;
@@ -257,6 +314,10 @@ struct world {
  * tells, copied to `text`. Adds to *results. */
 bool world_run(const struct scenario *s, bool verbose, bool packets,
                struct results *results, char *text, size_t text_size);
+
+/* The time from the last node's start to a ring of all, for a scenario of
+ * scenario_make_forming(); SIM_NEVER when none was formed. */
+uint64_t world_form(const struct scenario *s);
 
 void world_at(struct world *w, uint64_t at_ns, struct sim_event event);
 struct node *world_node_of_id(struct world *w, uint32_t id);
@@ -284,7 +345,9 @@ void node_arrival(struct world *w, struct node *n, struct packet *p,
 void node_run(struct world *w, struct node *n);
 void node_timer(struct world *w, struct node *n);
 void node_unreachable(struct world *w, struct node *n, uint32_t id);
+void node_freeze(struct world *w, struct node *n, bool clock_too);
 void node_thaw(struct world *w, struct node *n);
+void node_clock_jump(struct world *w, struct node *n, uint64_t by_ns);
 void node_submit(struct world *w, struct node *n);
 void node_stats_check(struct world *w, const struct node *n);
 void node_schedule(struct world *w, struct node *n); /* its timer and run */
@@ -316,6 +379,15 @@ void fault_heal(struct world *w);
 void coverage_count(struct results *r, enum totem_state from,
                     enum totem_state to, const char *reason, uint64_t count);
 void coverage_print(struct results *r);
+/* Names what of all that should be seen was not, and what was seen though it is
+ * not known; gives how many. */
+uint32_t coverage_check(const struct results *r);
 void results_add(struct results *to, const struct results *from);
+
+// --- form.c -----------------------------------------------------------------
+
+/* Prints how long rings of some sizes (`nodes` 0), or of one, take to form;
+ * adds one passed or failed for each size to *results. */
+void form_check(uint32_t nodes, uint32_t runs, struct results *results);
 
 #endif

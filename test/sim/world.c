@@ -257,7 +257,9 @@ static void nodes_new(struct world *w)
         n->place = i;
         n->id = s->id_base + i * s->id_step;
         n->data_queue.max = s->queue_max;
+        n->data_queue.limit = n->data_queue.max;
         n->token_queue.max = s->queue_max < 64 ? s->queue_max : 64;
+        n->token_queue.limit = n->token_queue.max;
         n->data_queue.items =
             array_new(n->data_queue.max, sizeof *n->data_queue.items);
         n->token_queue.items =
@@ -287,9 +289,12 @@ static struct world *world_new(const struct scenario *s,
     w->messages_left = 20000;
     w->duplicate_ppm = s->duplicate_ppm;
     w->reorder_ppm = s->reorder_ppm;
+    w->bursts = s->bursts;
+    w->corrupt.ppm = s->corrupt_ppm;
     w->delay.node = w->loss.node = UINT32_MAX;
+    w->kind_loss.node = w->corrupt.node = UINT32_MAX;
     w->hole = TRACE_NONE;
-    w->well_since_ns = SIM_NEVER;
+    w->well_since_ns = w->formed_ns = SIM_NEVER;
     nodes_new(w);
     for (uint32_t i = 0; i < s->fault_count; i++)
         world_at(w, s->faults[i].at_ns,
@@ -333,6 +338,22 @@ static void results_count(struct world *w, bool passed)
     r->configurations += trace_configurations(w->trace);
     r->packets += w->packets;
     r->steps += w->steps;
+}
+
+uint64_t world_form(const struct scenario *s)
+{
+    static struct results ignored;
+    struct world *w = world_new(s, &ignored);
+    struct sim_event event;
+    while (w->formed_ns == SIM_NEVER && w->now_ns < s->bound_ns &&
+           trace_violation(w->trace) == NULL && next_event(w, &event)) {
+        w->now_ns = event.at_ns;
+        world_event(w, &event);
+    }
+    uint64_t took_ns =
+        w->formed_ns == SIM_NEVER ? SIM_NEVER : w->formed_ns - w->last_start_ns;
+    world_free(w);
+    return took_ns;
 }
 
 bool world_run(const struct scenario *s, bool verbose, bool packets,
