@@ -435,6 +435,7 @@ int config_load(const char *path, struct config *out, char *error,
 void config_free(struct config *c)
 {
     free(c->totem.keyfile);
+    free(c->totem.nodename);
     free(c->totem.statedir);
     free(c->logging.logfile);
     free(c->ipc.group);

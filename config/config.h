@@ -35,6 +35,7 @@ struct config_totem {
     struct in_addr mcastaddr;   /* 0 when unicast and not set */
     uint16_t mcastport;         /* data; tokens use the next one */
     uint32_t nodeid;            /* 0: from the interface's address */
+    char *nodename;             /* NULL: the host's */
     uint32_t netmtu;            /* IP packet, bytes; 0: the interface's */
     enum config_cipher cipher;
     char *keyfile;

@@ -23,6 +23,8 @@ const struct schema_key schema_keys[] = {
         1, 65534, NULL, NULL},
     {"totem", "nodeid", SCHEMA_COUNT, AT(totem.nodeid),
         1, UINT32_MAX, NULL, NULL},
+    {"totem", "nodename", SCHEMA_TEXT, AT(totem.nodename),
+        1, 255, "bytes of name", NULL},
     {"totem", "netmtu", SCHEMA_COUNT, AT(totem.netmtu),
         576, 65535, "bytes", NULL},
     {"totem", "cipher", SCHEMA_CHOICE, AT(totem.cipher),

@@ -6,6 +6,7 @@
 #include "daemon/server/protocol.h"
 #include "daemon/server/wakeup.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -20,6 +21,7 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 struct options {
@@ -31,7 +33,7 @@ struct daemon {
     struct options options;
     struct config config;
     struct protocol_parts parts;
-    uint64_t ring_seq;
+    uint64_t ring_seq, incarnation;
     char error[CONFIG_ERROR_SIZE];
 };
 
@@ -350,12 +352,44 @@ static int totem_make(struct daemon *d)
                              .message_size_max =
                                  d->config.ipc.message_size_max +
                                  GROUP_SERVICE_HEADER_MAX};
-    if (getrandom(&c.incarnation, sizeof c.incarnation, 0) !=
-        sizeof c.incarnation)
+    if (getrandom(&d->incarnation, sizeof d->incarnation, 0) !=
+        sizeof d->incarnation)
         return -errno;
+    c.incarnation = d->incarnation;
     d->parts.totem = totem_new(&c);
     d->parts.group = group_new(&g);
     return d->parts.totem != NULL && d->parts.group != NULL ? 0 : -ENOMEM;
+}
+
+/* When the host was booted, ns since the epoch. */
+static uint64_t boot_time(void)
+{
+    struct timespec now, up;
+    clock_gettime(CLOCK_REALTIME, &now);
+    clock_gettime(CLOCK_BOOTTIME, &up);
+    int64_t s = (int64_t)now.tv_sec - up.tv_sec;
+    int64_t ns = s * 1000000000 + now.tv_nsec - up.tv_nsec;
+    return ns > 0 ? (uint64_t)ns : 0;
+}
+
+/* What the cluster is told of this node. */
+static struct ipc_clm_node self(const struct daemon *d)
+{
+    struct ipc_clm_node n = {.node_id = d->config.totem.nodeid,
+                             .boot_ns = boot_time(),
+                             .incarnation = d->incarnation,
+                             .family = 1};
+    struct in_addr address = net_local_address(d->parts.net);
+    char name[sizeof n.name] = "";
+    inet_ntop(AF_INET, &address, (char *)n.address, sizeof n.address);
+    n.address_length = (uint16_t)strlen((char *)n.address);
+    if (d->config.totem.nodename != NULL)
+        snprintf(name, sizeof name, "%s", d->config.totem.nodename);
+    else if (gethostname(name, sizeof name - 1) != 0 || name[0] == '\0')
+        snprintf(name, sizeof name, "%s", (char *)n.address);
+    n.name_length = (uint16_t)strlen(name);
+    memcpy(n.name, name, n.name_length);
+    return n;
 }
 
 static int server_make(struct daemon *d)
@@ -364,6 +398,7 @@ static int server_make(struct daemon *d)
     const struct group *ais = getgrnam(i->group);
     struct server_config c = {
         .node_id = d->config.totem.nodeid,
+        .self = self(d),
         .run_dir = d->options.run_dir,
         .group_known = ais != NULL,
         .group = ais != NULL ? ais->gr_gid : 0,

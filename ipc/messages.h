@@ -198,10 +198,10 @@ enum ipc_clm_submit_type {
 };
 
 enum ipc_clm_track_flags { /* as SA_TRACK_... */
-    IPC_CLM_CURRENT = 1,
-    IPC_CLM_CHANGES = 2,
-    IPC_CLM_CHANGES_ONLY = 4,
-    IPC_CLM_LOCAL = 8
+                           IPC_CLM_CURRENT = 1,
+                           IPC_CLM_CHANGES = 2,
+                           IPC_CLM_CHANGES_ONLY = 4,
+                           IPC_CLM_LOCAL = 8
 };
 
 /* CURRENT: one event with all nodes. CHANGES, CHANGES_ONLY: an event at each
@@ -269,9 +269,9 @@ enum ipc_clm_event_type {
 };
 
 enum ipc_clm_change { /* as SaClmClusterChangesT */
-    IPC_CLM_NO_CHANGE = 1,
-    IPC_CLM_JOINED = 2,
-    IPC_CLM_LEFT = 3
+                      IPC_CLM_NO_CHANGE = 1,
+                      IPC_CLM_JOINED = 2,
+                      IPC_CLM_LEFT = 3
 };
 
 struct ipc_clm_item {
@@ -288,7 +288,7 @@ struct ipc_clm_track_event {
     uint32_t member_count; /* of the view */
     uint32_t item_count;
     uint32_t current; /* 1: asked for by CURRENT, 0: a change */
-    uint32_t cause;   /* the node that the change is about (one of them), or 0 */
+    uint32_t cause; /* the node that the change is about (one of them), or 0 */
 };
 _Static_assert(sizeof(struct ipc_clm_track_event) == 24, "ipc ABI");
 

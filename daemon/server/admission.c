@@ -250,6 +250,7 @@ static void admit(struct admission *a, struct pending *p,
     c->pid = p->peer.pid;
     c->uid = p->peer.uid;
     c->charge = charge;
+    c->service = (enum ipc_service)hello->service;
     p->fd = -1; /* the client's now */
     hand_over(a, c, segment_fd);
 }
@@ -292,7 +293,7 @@ static void pending_read(struct admission *a, struct pending *p)
         log_refusal(a, &p->peer, "its library is of another version");
         refuse(a, p->fd, IPC_ERR_VERSION);
         pending_end(p);
-    } else if (h.service != IPC_SERVICE_EVS) {
+    } else if (h.service != IPC_SERVICE_EVS && h.service != IPC_SERVICE_CLM) {
         refuse(a, p->fd, IPC_ERR_NOT_SUPPORTED);
         pending_end(p);
     } else {
@@ -436,7 +437,7 @@ static void release(struct admission *a, struct client *c)
 
 static void take_released(struct admission *a)
 {
-    struct view *old[16];
+    struct retired_view *old[16];
     struct handover *h;
     uint32_t count = 0;
 

@@ -23,6 +23,11 @@ enum {
     SUBMIT_RING_BYTES_MIN = 65536
 };
 
+_Static_assert(ANSWER_RING_BYTES >= sizeof(struct ring_record) +
+                                        sizeof(struct ipc_clm_nodes_answer) +
+                                        IPC_CLM_NODES_PER_ANSWER_MAX *
+                                            sizeof(struct ipc_clm_node),
+               "an answer of many nodes");
 _Static_assert(ANSWER_RING_BYTES >=
                    sizeof(struct ring_record) +
                        sizeof(struct ipc_evs_group_list) +
@@ -371,31 +376,6 @@ void client_drain_overflow(struct server *s, struct client *c)
     }
 }
 
-void client_put_configuration(struct server *s, struct client *c,
-                              const struct totem_configuration *conf)
-{
-    struct ipc_evs_configuration head = {.ring_seq = conf->ring_id.seq,
-                                         .ring_node_id = conf->ring_id.rep,
-                                         .transitional = conf->transitional,
-                                         .member_count = conf->member_count,
-                                         .left_count = conf->left_count,
-                                         .joined_count = conf->joined_count};
-    uint32_t ids[3 * IPC_NODES_MAX], n = 0;
-
-    CHECK(conf->member_count <= IPC_NODES_MAX &&
-          conf->left_count <= IPC_NODES_MAX &&
-          conf->joined_count <= IPC_NODES_MAX);
-    for (uint32_t i = 0; i < conf->member_count; i++)
-        ids[n++] = conf->members[i];
-    for (uint32_t i = 0; i < conf->left_count; i++)
-        ids[n++] = conf->left[i];
-    for (uint32_t i = 0; i < conf->joined_count; i++)
-        ids[n++] = conf->joined[i];
-    client_put_event(s, c, IPC_EVENT_EVS_CONFIGURATION,
-                     (struct bytes){(const uint8_t *)&head, sizeof head},
-                     (struct bytes){(const uint8_t *)ids, n * sizeof *ids});
-}
-
 /* --- replies -------------------------------------------------------------- */
 
 void client_tell_room(struct client *c)
@@ -424,7 +404,7 @@ static void begin_end(struct server *s, struct client *c,
      * process writes into its ring after the end of its socket is not. */
     if (c->state == CLIENT_LIVE) {
         c->drain_end = c->submit.head + ring_pending(&c->submit);
-        evs_group_leave_all(s->evs, c->slot);
+        service_of(c)->client_gone(s, c);
         client_publish_events(s, c);
     }
     c->state = state;

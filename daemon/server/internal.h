@@ -18,6 +18,7 @@
 
 #include "daemon/base/log.h"
 #include "daemon/server/server.h"
+#include "daemon/service/clm.h"
 #include "daemon/service/evs.h"
 #include "ipc/messages.h"
 #include "ipc/ring.h"
@@ -94,6 +95,7 @@ struct client {
     enum watch_kind watch; /* first: what the admission thread's epoll names */
 
     /* Constant from `added` to `released`. */
+    enum ipc_service service;
     uint32_t slot;  /* its number, below client_max */
     int socket;     /* wakes the client's event side; its end is the client's */
     int doorbell;   /* eventfd: the client wakes us */
@@ -178,10 +180,15 @@ struct workers;
 struct server {
     struct server_config config;
     struct evs *evs;
+    struct clm *clm;
     struct client **clients; /* by slot */
     struct list lists[SERVER_LISTS];
     struct client *partial; /* whose message is half sent */
-    struct mailbox inbox;   /* from the admission thread */
+    /* A service's own message on its way into packets; kept, since it may take
+     * two visits. */
+    uint8_t own[CLM_MESSAGE_SIZE_MAX];
+    uint32_t own_size;    /* 0: none */
+    struct mailbox inbox; /* from the admission thread */
     struct admission *admission;
     struct views *views;
     struct workers *workers;
@@ -198,8 +205,6 @@ void client_deactivate(struct server *s, struct client *c);
  * overflow, or disconnects the client. Nothing if it is not LIVE. */
 void client_put_event(struct server *s, struct client *c, uint32_t type,
                       struct bytes head, struct bytes body);
-void client_put_configuration(struct server *s, struct client *c,
-                              const struct totem_configuration *conf);
 
 /* Moves overflow into the ring as far as there is room now. */
 void client_drain_overflow(struct server *s, struct client *c);
@@ -228,9 +233,34 @@ void client_gone(struct server *s, struct client *c);
  * it must not be touched. */
 bool client_settle(struct server *s, struct client *c);
 
-/* --- requests and multicasts (take.c) ------------------------------------- */
+/* --- services (serve_evs.c, serve_clm.c) ---------------------------------- */
 
 enum head { HEAD_EMPTY, HEAD_REQUEST, HEAD_WAITS, HEAD_MCAST, HEAD_CORRUPT };
+
+/* What a service does for its clients, on the protocol thread. */
+struct service {
+    /* The record at the head of the client's submit ring: HEAD_REQUEST or
+     * HEAD_MCAST, if it is one that a library can have written, else
+     * HEAD_CORRUPT. Looks at private copies. */
+    enum head (*judge)(const struct client *c, const uint8_t *body);
+    /* Answers a request so judged. */
+    void (*answer)(struct server *s, struct client *c, const uint8_t *body);
+    void (*client_added)(struct server *s, struct client *c);
+    void (*client_gone)(struct server *s, struct client *c);
+};
+
+const struct service *service_of(const struct client *c);
+extern const struct service service_evs, service_clm;
+
+void evs_deliver(struct server *s, const struct group_event *event);
+void evs_configure(struct server *s, const struct totem_configuration *c);
+void clm_deliver(struct server *s, const struct group_event *event);
+void clm_configure(struct server *s, const struct totem_configuration *c);
+
+/* Lets the ipc workers read what is true now. */
+void server_publish(struct server *s);
+
+/* --- requests and multicasts (take.c) ------------------------------------- */
 
 /* What stands at the head of the client's submit ring; its body in *body.
  * HEAD_WAITS: a request that cannot be answered yet. */

@@ -72,7 +72,7 @@ static int check_config(const struct server_config *c, char *error, size_t size)
     return -EINVAL;
 }
 
-static int open_service(struct server *s)
+static int open_services(struct server *s)
 {
     struct evs_config config = {
         .client_max = s->config.client_max,
@@ -83,13 +83,16 @@ static int open_service(struct server *s)
         (ssize_t)sizeof config.hash_seed)
         return -EIO;
     s->evs = evs_new(&config);
+    s->clm = clm_new(&(struct clm_config){.self = s->config.self,
+                                          .client_max = s->config.client_max});
     s->clients = calloc(s->config.client_max, sizeof *s->clients);
-    return s->evs == NULL || s->clients == NULL ? -ENOMEM : 0;
+    return s->evs == NULL || s->clm == NULL || s->clients == NULL ? -ENOMEM : 0;
 }
 
 static int open_workers(struct server *s)
 {
-    struct worker_sources sources = {.evs = s->evs};
+    struct worker_sources sources = {.node_id = s->config.node_id,
+                                     .evs = s->evs};
     int rc = 0;
 
     s->views = sources.views = views_new();
@@ -129,7 +132,7 @@ int server_open(struct server **out, const struct server_config *config,
     s->config = *config;
     s->config.overflow_bytes = round_overflow(config->overflow_bytes);
     s->epoll_fd = s->inbox.fd = -1;
-    rc = open_service(s);
+    rc = open_services(s);
     if (rc == 0)
         rc = open_polling(s);
     if (rc == 0)
@@ -165,6 +168,7 @@ void server_close(struct server *s)
         close(s->epoll_fd);
     free(s->clients);
     evs_free(s->evs);
+    clm_free(s->clm);
     free(s);
 }
 
@@ -177,7 +181,6 @@ int server_fd(const struct server *s)
 
 static void client_added(struct server *s, struct client *c)
 {
-    const struct totem_configuration *conf = evs_configuration_get(s->evs);
     /* Edge-triggered and never read: each ring is told once, and the doorbell
      * costs the protocol thread no system call of its own. */
     struct epoll_event ev = {.events = EPOLLIN | EPOLLET, .data.ptr = c};
@@ -192,10 +195,8 @@ static void client_added(struct server *s, struct client *c)
     }
     /* Active: its ring is not armed, and may hold something already. */
     client_activate(s, c);
-    if (conf != NULL) {
-        client_put_configuration(s, c, conf);
-        client_publish_events(s, c);
-    }
+    service_of(c)->client_added(s, c);
+    client_publish_events(s, c);
 }
 
 static void take_inbox(struct server *s)
@@ -276,8 +277,11 @@ bool server_arm(struct server *s, bool doze)
 
 uint32_t server_backlog(const struct server *s)
 {
-    uint64_t bytes = 0;
+    struct bytes own;
+    uint64_t bytes = s->own_size;
 
+    if (clm_message_next(s->clm, &own))
+        bytes += own.n;
     for (struct client *c = s->lists[LIST_ACTIVE].first; c != NULL;
          c = c->links[LIST_ACTIVE].next)
         if (!client_held_back(s, c))
@@ -288,58 +292,43 @@ uint32_t server_backlog(const struct server *s)
 
 /* --- deliveries ----------------------------------------------------------- */
 
-static void deliver_message(struct server *s, const struct group_event *event)
+void server_publish(struct server *s)
 {
-    struct evs_message m;
-    struct ipc_evs_message head = {.node_id = event->message.sender};
+    struct handover *old;
 
-    if (event->message.service != GROUP_SERVICE_EVS)
-        return;
-    if (!evs_message_read(s->evs, event->message.data, &m) ||
-        m.payload.n > s->config.message_size_max) {
-        s->stats.malformed++;
-        return;
-    }
-    for (uint32_t i = 0; i < m.client_count; i++) {
-        struct client *c = s->clients[m.clients[i]];
-        CHECK(c != NULL);
-        client_put_event(s, c, IPC_EVENT_EVS_MESSAGE,
-                         (struct bytes){(const uint8_t *)&head, sizeof head},
-                         m.payload);
-        s->stats.delivered++;
-    }
+    if (!view_publish(s->views, evs_configuration_get(s->evs),
+                      clm_view_get(s->clm), &old))
+        log_write(LOG_LEVEL_ERROR, "IPC",
+                  "no memory to tell of the new configuration; queries get the "
+                  "one before");
+    if (old != NULL)
+        admission_retire(s->admission, old);
+    else
+        workers_wake(s->workers); /* the first: queries wait for it */
 }
 
-/* Before any client is told of it, so that who was told reads no older one. */
-static void configuration_set(struct server *s,
-                              const struct totem_configuration *c)
+const struct service *service_of(const struct client *c)
 {
-    bool first = evs_configuration_get(s->evs) == NULL;
-    struct view *old;
-
-    evs_configuration_set(s->evs, c);
-    if (c->transitional)
-        return;
-    if (!view_publish(s->views, c, &old))
-        log_write(LOG_LEVEL_ERROR, "IPC",
-                  "no memory to tell of the new configuration; membership "
-                  "queries get the one before");
-    if (old != NULL)
-        admission_retire(s->admission, view_handover(old));
-    if (first)
-        workers_wake(s->workers);
+    switch (c->service) {
+    case IPC_SERVICE_EVS:
+        return &service_evs;
+    case IPC_SERVICE_CLM:
+        return &service_clm;
+    }
+    CHECK(!"a service that admission lets in");
+    return NULL;
 }
 
 void server_deliver(struct server *s, const struct group_event *event)
 {
-    if (event->kind == GROUP_EVENT_MESSAGE) {
-        deliver_message(s, event);
-        return;
+    if (event->kind == GROUP_EVENT_CONFIGURATION) {
+        evs_configure(s, event->configuration);
+        clm_configure(s, event->configuration);
+    } else if (event->message.service == GROUP_SERVICE_EVS) {
+        evs_deliver(s, event);
+    } else if (event->message.service == GROUP_SERVICE_CLM) {
+        clm_deliver(s, event);
     }
-    configuration_set(s, event->configuration);
-    for (uint32_t i = 0; i < s->config.client_max; i++)
-        if (s->clients[i] != NULL)
-            client_put_configuration(s, s->clients[i], event->configuration);
 }
 
 void server_flush(struct server *s)

@@ -14,6 +14,7 @@
 #define DAEMON_SERVER_SERVER_H
 
 #include "daemon/group/group.h"
+#include "ipc/messages.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -29,9 +30,10 @@ enum server_slow_reader {
 
 struct server_config {
     uint32_t node_id;
-    const char *run_dir; /* made if missing; the socket is in it */
-    bool group_known;    /* is there a group ais? */
-    gid_t group;         /* its members may connect; uid 0 always may */
+    struct ipc_clm_node self; /* see clm_config */
+    const char *run_dir;      /* made if missing; the socket is in it */
+    bool group_known;         /* is there a group ais? */
+    gid_t group;              /* its members may connect; uid 0 always may */
     uint32_t client_max;
     /* Of one user other than root; 0: no limit of its own. */
     uint32_t uid_client_max;
@@ -65,13 +67,15 @@ int server_fd(const struct server *s);
  * rings of clients that rang. */
 void server_poll(struct server *s);
 
-/* A visit is open in `t`: moves multicasts from the rings into packets, round
+/* A visit is open in `t`: moves multicasts, the services' own first, then those
+ * in the rings, into packets, round
  * robin over the clients (a bounded number of bytes each in turn), until the
  * visit is full or the rings are empty; answers requests on the way; ends with
  * group_flush(). */
 void server_take(struct server *s, struct group *g, struct totem *t);
 
-/* Packets' worth of multicasts waiting in the rings, estimated. */
+/* Packets' worth of multicasts waiting in the rings, and of the services' own
+ * messages, estimated. */
 uint32_t server_backlog(const struct server *s);
 
 /* Hands a message or configuration to the clients it concerns. */

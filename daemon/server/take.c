@@ -13,44 +13,6 @@ enum {
 
 /* --- the head of a ring --------------------------------------------------- */
 
-static bool mcast_ok(const struct client *c, const struct ipc_evs_mcast *m)
-{
-    uint64_t rest = c->submit.record.size - sizeof *m;
-
-    return m->guarantee <= 3 && m->groups_size >= 1 &&
-           m->groups_size <= IPC_EVS_HEADER_SIZE_MAX &&
-           m->groups_size <= rest &&
-           rest - m->groups_size <= c->message_size_max;
-}
-
-/* True for a record a library can have written. Looks at private copies. The
- * groups of a multicast are not looked at: the client could change them
- * afterwards, and every receiver parses them as a stranger's anyway. */
-static bool record_ok(const struct client *c, const uint8_t *body)
-{
-    const struct ring_record *record = &c->submit.record;
-    struct ipc_evs_mcast m;
-    struct ipc_evs_groups g;
-
-    switch (record->type) {
-    case IPC_SUBMIT_EVS_MCAST:
-        if (record->size < sizeof m)
-            return false;
-        memcpy(&m, body, sizeof m);
-        return mcast_ok(c, &m);
-    case IPC_SUBMIT_EVS_JOIN:
-    case IPC_SUBMIT_EVS_LEAVE:
-        if (record->size < sizeof g)
-            return false;
-        memcpy(&g, body, sizeof g);
-        return g.count <= IPC_GROUPS_PER_CALL_MAX &&
-               record->size ==
-                   sizeof g + (uint64_t)g.count * sizeof(struct evs_key);
-    default:
-        return false;
-    }
-}
-
 /* Who does not read what he gets does not send either, so that who reads his
  * own messages is slowed down before he is disconnected. What has begun to be
  * sent goes on. */
@@ -63,19 +25,19 @@ bool client_held_back(const struct server *s, const struct client *c)
 enum head client_head(struct server *s, struct client *c, const uint8_t **body)
 {
     enum ring_result r;
+    enum head head;
 
     if (c->state != CLIENT_LIVE && c->submit.head >= c->drain_end)
         return HEAD_EMPTY;
     r = ring_peek(&c->submit, body);
     if (r == RING_EMPTY)
         return HEAD_EMPTY;
-    if (r == RING_CORRUPT || !record_ok(c, *body)) {
+    head = r == RING_CORRUPT ? HEAD_CORRUPT : service_of(c)->judge(c, *body);
+    if (head == HEAD_CORRUPT)
         client_drop_corrupt(s, c, r == RING_CORRUPT ? "ring" : "record");
-        return HEAD_CORRUPT;
-    }
-    if (c->submit.record.type != IPC_SUBMIT_EVS_MCAST)
-        return HEAD_REQUEST;
-    return client_held_back(s, c) ? HEAD_WAITS : HEAD_MCAST;
+    if (head == HEAD_MCAST && client_held_back(s, c))
+        return HEAD_WAITS;
+    return head;
 }
 
 static void step_over(struct client *c)
@@ -93,36 +55,11 @@ static void give_back(struct client *c)
 
 /* --- requests ------------------------------------------------------------- */
 
-static void answer_groups(struct server *s, struct client *c, uint32_t type,
-                          const uint8_t *body)
-{
-    struct evs_key keys[IPC_GROUPS_PER_CALL_MAX];
-    struct ipc_reply reply = {.done = 0};
-    /* Not the count in the record: that may have changed since it was checked.
-     * The record's size is a private copy. */
-    uint32_t count =
-        (c->submit.record.size - (uint32_t)sizeof(struct ipc_evs_groups)) /
-        (uint32_t)sizeof *keys;
-
-    memcpy(keys, body + sizeof(struct ipc_evs_groups), count * sizeof *keys);
-    if (type == IPC_SUBMIT_EVS_JOIN) {
-        reply.result = evs_group_join(s->evs, c->slot, keys, count);
-        reply.done = reply.result == IPC_OK ? count : 0;
-    } else {
-        reply.result =
-            evs_group_leave(s->evs, c->slot, keys, count, &reply.done);
-    }
-    client_reply(s, c, type,
-                 (struct bytes){(const uint8_t *)&reply, sizeof reply});
-}
-
 static void answer_one(struct server *s, struct client *c, const uint8_t *body)
 {
-    uint32_t type = c->submit.record.type;
-
     s->stats.submitted++;
     if (c->state == CLIENT_LIVE)
-        answer_groups(s, c, type, body);
+        service_of(c)->answer(s, c, body);
     step_over(c);
 }
 
@@ -232,6 +169,30 @@ static void end_turn(struct server *s, struct client *c, enum turn turn,
     list_append(&s->lists[LIST_ACTIVE], LIST_ACTIVE, c);
 }
 
+/* The services' own messages come before their clients'. False: the visit is
+ * full. */
+static bool take_own(struct server *s, struct group *g, struct totem *t)
+{
+    struct bytes part;
+    struct group_message m = {
+        .service = GROUP_SERVICE_CLM, .parts = &part, .part_count = 1};
+
+    for (;;) {
+        if (s->own_size == 0) {
+            if (!clm_message_next(s->clm, &part))
+                return true;
+            CHECK(part.n > 0 && part.n <= sizeof s->own);
+            memcpy(s->own, part.p, part.n);
+            s->own_size = (uint32_t)part.n;
+            clm_message_sent(s->clm);
+        }
+        part = (struct bytes){s->own, s->own_size};
+        if (group_put(g, t, &m) == GROUP_PUT_PARTIAL)
+            return false;
+        s->own_size = 0;
+    }
+}
+
 void server_take(struct server *s, struct group *g, struct totem *t)
 {
     struct list *active = &s->lists[LIST_ACTIVE];
@@ -241,8 +202,12 @@ void server_take(struct server *s, struct group *g, struct totem *t)
     /* Nothing takes the client of a half-sent message from the front of the
      * list, so that message goes on before any other begins. */
     CHECK(s->partial == NULL || s->partial == active->first);
-    while (active->first != NULL && empty_in_row < active->count &&
-           turn != TURN_FULL) {
+    while (turn != TURN_FULL) {
+        /* A client's message that is half sent goes on first. */
+        if (s->partial == NULL && !take_own(s, g, t))
+            break;
+        if (active->first == NULL || empty_in_row >= active->count)
+            break;
         struct client *c = active->first;
         uint64_t head = c->submit.head;
         turn = take_turn(s, c, g, t, &requests);

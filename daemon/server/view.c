@@ -7,13 +7,13 @@
 #include <stdlib.h>
 #include <urcu/urcu-qsbr.h>
 
-struct view {
-    struct totem_configuration configuration;
+struct retired_view {
+    struct view view; /* first: it is what readers get */
     struct handover retired;
 };
 
 struct views {
-    _Atomic(struct view *) current;
+    _Atomic(struct retired_view *) current;
     /* Release-stored by a reader that holds nothing, acquire-loaded before
      * something is freed. As with `handed` of a mailbox: liburcu's own barriers
      * promise it; ThreadSanitizer knows only this. */
@@ -43,32 +43,37 @@ void views_free(struct views *v)
 }
 
 bool view_publish(struct views *v, const struct totem_configuration *c,
-                  struct view **old)
+                  const struct clm_view *clm, struct handover **old)
 {
-    struct view *view = calloc(1, sizeof *view);
+    struct retired_view *view = calloc(1, sizeof *view), *before;
 
     *old = NULL;
     if (view == NULL)
         return false;
-    view->configuration = *c;
     view->retired.kind = HANDOVER_RETIRED;
+    if (c != NULL) {
+        view->view.configured = true;
+        view->view.configuration = *c;
+    }
+    if (clm != NULL) {
+        view->view.clm_known = true;
+        view->view.clm = *clm;
+    }
     /* Release: who finds the pointer finds what it names; pairs with the
-     * acquire in view_configuration(). */
-    *old = atomic_exchange_explicit(&v->current, view, memory_order_acq_rel);
+     * acquire in view_get(). */
+    before = atomic_exchange_explicit(&v->current, view, memory_order_acq_rel);
+    if (before != NULL)
+        *old = &before->retired;
     return true;
 }
 
-struct handover *view_handover(struct view *view)
+struct retired_view *view_handed(struct handover *h)
 {
-    return &view->retired;
+    return caa_container_of(h, struct retired_view, retired);
 }
 
-struct view *view_handed(struct handover *h)
-{
-    return caa_container_of(h, struct view, retired);
-}
-
-void views_reclaim(struct views *v, struct view *const *old, uint32_t count)
+void views_reclaim(struct views *v, struct retired_view *const *old,
+                   uint32_t count)
 {
     if (count == 0)
         return;
@@ -79,11 +84,11 @@ void views_reclaim(struct views *v, struct view *const *old, uint32_t count)
         free(old[i]);
 }
 
-const struct totem_configuration *view_configuration(const struct views *v)
+const struct view *view_get(const struct views *v)
 {
-    const struct view *view =
+    const struct retired_view *view =
         atomic_load_explicit(&v->current, memory_order_acquire);
-    return view == NULL ? NULL : &view->configuration;
+    return view == NULL ? NULL : &view->view;
 }
 
 static void pass(struct views *v, uint32_t reader)

@@ -5,6 +5,7 @@
 #include "daemon/base/thread.h"
 #include "daemon/server/admission.h"
 #include "daemon/server/internal.h"
+#include "daemon/server/query.h"
 #include "daemon/server/view.h"
 
 #include <errno.h>
@@ -53,78 +54,6 @@ static void add(_Atomic uint64_t *count, uint64_t n)
                           memory_order_relaxed);
 }
 
-/* --- answers -------------------------------------------------------------- */
-
-/* The memory of an answer, in the ring; NULL: no room. */
-static void *claim(struct client *c, size_t size)
-{
-    return ring_claim(&c->answer, (uint32_t)size);
-}
-
-static bool answer_members(struct worker *w, struct client *c,
-                           const struct totem_configuration *conf)
-{
-    uint32_t size = (uint32_t)(sizeof(struct ipc_evs_members) +
-                               conf->member_count * sizeof *conf->members);
-    struct ipc_evs_members head = {
-        .reply = {.result = IPC_OK, .done = conf->member_count},
-        .node_id = w->all->config.node_id};
-    uint8_t *at = claim(c, size);
-
-    if (at == NULL)
-        return false;
-    memcpy(at, &head, sizeof head);
-    memcpy(at + sizeof head, conf->members, size - sizeof head);
-    ring_push(&c->answer, IPC_QUERY_EVS_MEMBERS, size);
-    return true;
-}
-
-static bool answer_groups(struct worker *w, struct client *c, uint32_t from)
-{
-    struct ipc_evs_group_info list[IPC_GROUP_INFOS_MAX];
-    struct ipc_evs_group_list head = {.reply = {.result = IPC_OK}};
-    uint8_t *at = claim(c, sizeof head + sizeof list);
-
-    if (at == NULL)
-        return false;
-    head.reply.done = evs_group_list(w->all->sources.evs, from, list,
-                                     IPC_GROUP_INFOS_MAX, &head.next);
-    memcpy(at, &head, sizeof head);
-    memcpy(at + sizeof head, list, head.reply.done * sizeof *list);
-    ring_push(&c->answer, IPC_QUERY_EVS_GROUPS,
-              (uint32_t)(sizeof head + head.reply.done * sizeof *list));
-    return true;
-}
-
-/* What is wrong with the query at the head of the ring, whose answer it puts
- * into the other; NULL: nothing. */
-static const char *answer(struct worker *w, struct client *c,
-                          const uint8_t *body,
-                          const struct totem_configuration *conf)
-{
-    const struct ring_record *record = &c->query.record;
-    struct ipc_evs_groups_from from;
-    bool room = true;
-
-    switch (record->type) {
-    case IPC_QUERY_EVS_MEMBERS:
-        if (record->size != 0)
-            return "query";
-        room = answer_members(w, c, conf);
-        break;
-    case IPC_QUERY_EVS_GROUPS:
-        if (record->size != sizeof from)
-            return "query";
-        memcpy(&from, body, sizeof from);
-        room = answer_groups(w, c, from.from);
-        break;
-    default:
-        return "query";
-    }
-    /* The library has one query under way at a time. */
-    return room ? NULL : "queries without reading the answers";
-}
-
 /* --- clients -------------------------------------------------------------- */
 
 static void drop(struct worker *w, struct client *c, const char *what)
@@ -144,8 +73,7 @@ static void drop(struct worker *w, struct client *c, const char *what)
 }
 
 /* Answers what the client asks, up to a share. True: there was something. */
-static bool serve(struct worker *w, struct client *c,
-                  const struct totem_configuration *conf)
+static bool serve(struct worker *w, struct client *c, const struct view *view)
 {
     const uint8_t *body;
     const char *wrong = NULL;
@@ -156,7 +84,7 @@ static bool serve(struct worker *w, struct client *c,
         r = ring_peek(&c->query, &body);
         if (r != RING_RECORD)
             break;
-        wrong = answer(w, c, body, conf);
+        wrong = query_answer(&w->all->sources, c, body, view);
         ring_advance(&c->query);
     }
     if (r == RING_CORRUPT)
@@ -197,16 +125,15 @@ static bool arm(struct worker *w, struct client *c)
 /* Serves all active clients once. True: there was something. */
 static bool serve_all(struct worker *w)
 {
-    const struct totem_configuration *conf =
-        view_configuration(w->all->sources.views);
+    const struct view *view = view_get(w->all->sources.views);
     struct client *c, *next;
     bool any = false;
 
-    if (conf == NULL)
+    if (view == NULL)
         return false; /* no members to tell yet */
     for (c = w->active.first; c != NULL; c = next) {
         next = c->links[LIST_QUERY].next;
-        if (serve(w, c, conf)) {
+        if (serve(w, c, view)) {
             c->idle_turns = 0;
             any = true;
         } else if (w->busy && ++c->idle_turns > IDLE_TURNS) {
@@ -225,7 +152,7 @@ static bool arm_all(struct worker *w)
     struct client *c, *next;
     bool quiet = true;
 
-    if (view_configuration(w->all->sources.views) == NULL)
+    if (view_get(w->all->sources.views) == NULL)
         return true; /* workers_wake() will tell; they stay active */
     for (c = w->active.first; c != NULL; c = next) {
         next = c->links[LIST_QUERY].next;

@@ -24,6 +24,7 @@ struct workers;
 
 /* What they may read. `admission` is where clients are given back. */
 struct worker_sources {
+    uint32_t node_id;
     const struct evs *evs;
     struct views *views;
 };

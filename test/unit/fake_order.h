@@ -57,6 +57,7 @@ struct queued {
     struct queued *next;
     size_t size;
     bool safe;
+    uint8_t service;
     uint8_t data[];
 };
 
@@ -73,6 +74,7 @@ static struct {
     struct server_stats stats;
     uint64_t ring_seq;
     bool have_configuration;
+    struct clm *other; /* the CLM service of a second node, made up too */
     /* of the visit */
     size_t left, partial_done;
     const uint8_t *partial_at;
@@ -110,7 +112,7 @@ static enum group_put_result fake_put(struct group *g, struct totem *t,
     d.partial_at = NULL;
     struct queued *q = malloc(sizeof *q + size);
     CHECK(q != NULL);
-    *q = (struct queued){.size = size, .safe = m->safe};
+    *q = (struct queued){.size = size, .safe = m->safe, .service = m->service};
     memcpy(q->data, m->parts[0].p, size);
     *d.last = q;
     d.last = &q->next;
@@ -131,6 +133,33 @@ static void fake_abandon(struct group *g)
     d.abandoned++;
 }
 
+static struct ipc_clm_node fake_node(uint32_t id)
+{
+    struct ipc_clm_node n = {.node_id = id,
+                             .boot_ns = id,
+                             .incarnation = id,
+                             .family = 1,
+                             .address_length = 9,
+                             .name_length = 5};
+    memcpy(n.address, "127.0.0.1", 9);
+    memcpy(n.name, "node?", 5);
+    n.name[4] = (uint8_t)('0' + id % 10);
+    return n;
+}
+
+/* The other node tells about itself. */
+static void deliver_other(const struct totem_configuration *c)
+{
+    struct group_event e = {
+        .kind = GROUP_EVENT_MESSAGE,
+        .message = {.sender = NODE + 1, .service = GROUP_SERVICE_CLM}};
+    clm_configuration(d.other, c);
+    while (clm_message_next(d.other, &e.message.data)) {
+        server_deliver(d.server, &e);
+        clm_message_sent(d.other);
+    }
+}
+
 static void deliver_configuration(void)
 {
     struct totem_configuration c = {
@@ -148,7 +177,10 @@ static void deliver_configuration(void)
     c.joined[0] = NODE + 1;
     c.member_count = 2;
     c.members[1] = NODE + 1;
+    c.incarnations[0] = NODE;
+    c.incarnations[1] = NODE + 1;
     server_deliver(d.server, &e);
+    deliver_other(&c);
 }
 
 static bool visit(void)
@@ -160,7 +192,7 @@ static bool visit(void)
         struct queued *q = d.first;
         struct group_event e = {.kind = GROUP_EVENT_MESSAGE,
                                 .message = {.sender = NODE,
-                                            .service = GROUP_SERVICE_EVS,
+                                            .service = q->service,
                                             .safe = q->safe,
                                             .data = {q->data, q->size}}};
         server_deliver(d.server, &e);
@@ -208,6 +240,7 @@ static struct server_stats stats(void)
 static struct server_config config(void)
 {
     return (struct server_config){.node_id = NODE,
+                                  .self = fake_node(NODE),
                                   .run_dir = d.dir,
                                   .group_known = true,
                                   .group = 54321,
@@ -228,6 +261,9 @@ static void start_with(struct server_config c)
     if (rc != 0)
         fprintf(stderr, "server_open: %s\n", error);
     CHECK(rc == 0);
+    struct clm_config other = {.self = fake_node(NODE + 1), .client_max = 1};
+    d.other = clm_new(&other);
+    CHECK(d.other != NULL);
     d.stop = d.hold = false;
     d.visit_bytes = 1 << 20;
     d.first = NULL;
@@ -249,6 +285,7 @@ static void stop(void)
     d.stop = true;
     pthread_join(d.thread, NULL);
     server_close(d.server);
+    clm_free(d.other);
     d.server = NULL;
 }
 

@@ -142,6 +142,7 @@ static void test_every_key(void)
         config_load("test/golden/every-key.conf", &c, error, sizeof error), 0);
     CU_ASSERT_EQUAL(c.totem.mcastport, 65534);
     CU_ASSERT_EQUAL(c.totem.nodeid, 7);
+    CU_ASSERT_STRING_EQUAL(c.totem.nodename, "seven of nine");
     CU_ASSERT_EQUAL(c.totem.netmtu, 9000);
     CU_ASSERT_EQUAL(c.totem.window_packets, 8192);
     CU_ASSERT(c.logging.to_file && !c.logging.to_stderr);
