@@ -460,6 +460,8 @@ static cs_error_t section_connect(void)
         event_begin("connected");
         printf(" node %" PRIu32 "\n", now.node);
     }
+    (void)evs_dispatch(now.handle, CS_DISPATCH_ALL);
+    put(TRACE_JOINED, 0, 0, 0);
     return CS_OK;
 }
 

@@ -19,10 +19,10 @@
  *   no gap      see evstrace.h
  *   content     a message is the same everywhere
  *
- * A client that connected late saw only the later part of its first
- * configuration. A client whose trace ends in a configuration counts as failed
- * there: it owes nothing more. Time and memory grow with the number of
- * records. */
+ * A client that joined its group late saw only the later part of the
+ * configuration that it joined it in, and nothing of those before. A client
+ * whose trace ends in a configuration counts as failed there: it owes nothing
+ * more. Time and memory grow with the number of records. */
 #include "test/evstrace.h"
 
 #include <getopt.h>
@@ -49,7 +49,7 @@ struct view {
  * messages [begin, mid) in it, [mid, end) in the transitional one after it. */
 struct epoch {
     uint32_t section;
-    bool from_start;                 /* saw the configuration begin */
+    bool from_start;                 /* had joined when it began */
     int regular, transitional, next; /* views; NONE: the section ended */
     size_t begin, mid, end;
 };
@@ -246,6 +246,7 @@ struct file {
     size_t watch_size;
     struct epoch open; /* being read; regular NONE: no section */
     bool in_section;
+    bool joined; /* in this section: see TRACE_JOINED */
 };
 
 static bool next_record(struct file *f, struct trace_record *r)
@@ -293,6 +294,7 @@ static void section_open(struct file *f, const struct trace_record *r)
                              .transitional = NONE,
                              .next = NONE};
     f->in_section = true;
+    f->joined = false;
     for (size_t i = 0; i < f->watch_size; i++)
         f->watches[i].may_gap = true;
 }
@@ -353,7 +355,9 @@ static void take_regular(struct file *f, const struct view *v)
                   d.views[f->open.regular].seq);
     }
     epoch_close(f, number);
-    f->open.from_start = !first;
+    /* What it was told before its join took effect may have been over by
+     * then. */
+    f->open.from_start = !first && f->joined;
     f->open.regular = number;
     f->open.transitional = NONE;
     f->open.begin = d.log_count;
@@ -438,6 +442,9 @@ static void take_records(struct file *f)
         switch ((enum trace_kind)(r.kind_index >> 24)) {
         case TRACE_SECTION:
             section_open(f, &r);
+            break;
+        case TRACE_JOINED:
+            f->joined = true;
             break;
         case TRACE_SENDER:
             take_sender(f, &r);

@@ -14,7 +14,7 @@
 
 #define TRACE_MAGIC "EVSTRACE"
 
-enum { TRACE_VERSION = 2 };
+enum { TRACE_VERSION = 3 };
 
 struct trace_header {
     char magic[8];
@@ -33,6 +33,8 @@ enum trace_kind {
     TRACE_TIME,          /* value: CLOCK_MONOTONIC, ns */
     TRACE_END,     /* the section ended; index: 1 if the daemon was lost */
     TRACE_SAFE,    /* a MESSAGE that was sent SAFE */
+    TRACE_JOINED,  /* all that was delivered before the section's join took
+                      effect is in front of this */
     TRACE_PRECEDED /* index: sender's number, value: so many messages had been
                       delivered to the sender, in its section, when it sent
                       its next message here; holds until the next of these,

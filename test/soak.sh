@@ -27,7 +27,7 @@ export MINUTES NODES SEED LIMIT
 . "$(dirname "$0")/lib.sh"
 cluster_enter "$@"
 
-SAMPLES_MIN=6
+SAMPLES_MIN=15
 HEAL_MS=30000   # for one ring after the repair
 STEADY_MS=1500  # so long it must last
 FAILURES_MAX=3  # rounds

@@ -16,6 +16,8 @@
 enum { CLIENTS = 3 };
 
 static char folder[64];
+/* Has it joined its group before all it delivers? */
+static bool joined[CLIENTS] = {true, true, true};
 static FILE *out[CLIENTS];
 
 static void put(int client, enum trace_kind kind, uint32_t index, uint32_t low,
@@ -43,6 +45,8 @@ static void begin(void)
         CU_ASSERT_PTR_NOT_NULL_FATAL(out[i]);
         fwrite(&h, sizeof h, 1, out[i]);
         put(i, TRACE_SECTION, 0, (uint32_t)i + 1, 100 + (uint64_t)i);
+        if (joined[i])
+            put(i, TRACE_JOINED, 0, 0, 0);
         for (uint32_t s = 0; s < CLIENTS; s++)
             put(i, TRACE_SENDER, s, s + 1, 100 + s);
     }
@@ -252,16 +256,27 @@ static void test_back_again(void)
     CU_ASSERT_EQUAL(back_again(true), 1);
 }
 
-static void test_lost_first(void)
+/* The clients were told of ring 4 before their join took effect, or after. */
+static int lost_first(bool late)
 {
+    joined[2] = !late;
     begin();
     for (int i = 0; i < CLIENTS; i++) {
         ring(i, 2, 7);
         transition(i, 4, 7);
         ring(i, 4, 7); /* so all see ring 4 from its start */
+        if (i == 2 && late)
+            put(i, TRACE_JOINED, 0, 0, 0);
         messages(i, i == 2 ? 2 : 1, 5);
     }
-    CU_ASSERT_EQUAL(judge(""), 1);
+    joined[2] = true;
+    return judge("");
+}
+
+static void test_lost_first(void)
+{
+    CU_ASSERT_EQUAL(lost_first(false), 1);
+    CU_ASSERT_EQUAL(lost_first(true), 0);
 }
 
 static void test_repeat(void)
