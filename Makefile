@@ -6,6 +6,9 @@ comma  := ,
 B      := build/$(if $(SAN),$(subst $(comma),-,$(SAN)),plain)
 MAJOR  := 4
 VERSION := 4.0.0
+# Of the SA Forum's libraries: B.01 programs of openais 1.1 know them as .so.3.
+SA_MAJOR := 3
+SA_VERSION := 3.0.0
 
 PREFIX ?= /usr/local
 SYSCONFDIR ?= /etc
@@ -35,13 +38,16 @@ obj = $(patsubst %.c,$(B)/%.o,$(wildcard $(1)))
 
 CORE     := $(call obj,daemon/totem/*.c daemon/group/*.c daemon/service/*.c)
 DAEMON   := $(call obj,daemon/*/*.c config/*.c ipc/*.c)
-EVS      := $(call obj,api/evs.c api/client.c api/handle.c ipc/*.c)
+CLIENT   := $(call obj,api/client.c api/handle.c ipc/*.c)
+EVS      := $(call obj,api/evs.c) $(CLIENT)
+SACLM    := $(call obj,api/clm.c) $(CLIENT)
 SIM      := $(call obj,test/sim/*.c)
 UNITS    := $(patsubst test/unit/%.c,$(B)/unit/%,$(wildcard test/unit/test_*.c))
 FUZZERS  := $(patsubst test/fuzz/%.c,$(B)/fuzz/%,$(wildcard test/fuzz/fuzz_*.c))
 PROGRAMS := $(B)/aisexec $(B)/keygen $(B)/libevs.so $(B)/libevs.a \
+            $(B)/libSaClm.so $(B)/libSaClm.a $(B)/testclm \
             $(B)/testevs $(B)/evscheck $(B)/evscompare $(B)/evsbench \
-            $(B)/ipcbench $(B)/sim
+            $(B)/ipcbench $(B)/hostile $(B)/sim
 
 all: $(PROGRAMS) ## build the daemon, the libraries and the programs
 
@@ -72,11 +78,35 @@ $(B)/libevs.so: $(B)/libevs.so.$(VERSION)
 	$(Q)ln -sf libevs.so.$(VERSION) $(B)/libevs.so.$(MAJOR)
 	$(Q)ln -sf libevs.so.$(MAJOR) $@
 
+$(B)/libSaClm.a: $(SACLM)
+	$(call say,AR  )
+	$(Q)rm -f $@
+	$(Q)$(AR) rcs $@ $^
+
+$(B)/libSaClm.so.$(SA_VERSION): $(SACLM) api/libSaClm.map
+	$(call say,LINK)
+	$(Q)$(CC) $(LDFLAGS_ALL) -shared -Wl,-soname,libSaClm.so.$(SA_MAJOR) \
+	    -Wl,--version-script=api/libSaClm.map -o $@ $(SACLM) -lpthread
+
+$(B)/libSaClm.so: $(B)/libSaClm.so.$(SA_VERSION)
+	$(Q)ln -sf libSaClm.so.$(SA_VERSION) $(B)/libSaClm.so.$(SA_MAJOR)
+	$(Q)ln -sf libSaClm.so.$(SA_MAJOR) $@
+
 # The programs are linked like a user's: against the shared library alone.
 $(B)/testevs $(B)/evscheck: $(B)/%: $(B)/test/%.o $(B)/libevs.so
 	$(call say,LINK)
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $< -L$(B) -levs -lpthread \
 	    -Wl,-rpath,'$$ORIGIN'
+
+$(B)/testclm: $(B)/test/testclm.o $(B)/libSaClm.so
+	$(call say,LINK)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $< -L$(B) -lSaClm -lpthread \
+	    -Wl,-rpath,'$$ORIGIN'
+
+# Its attackers speak to the daemon past the library.
+$(B)/hostile: $(call obj,test/hostile*.c) $(B)/libevs.a
+	$(call say,LINK)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lpthread
 
 $(B)/evscompare: $(B)/test/evscompare.o
 	$(call say,LINK)
@@ -103,6 +133,11 @@ $(B)/sim: $(SIM) $(CORE) $(call obj,daemon/base/check.c)
 # The checkers of the simulator have a unit test of their own.
 $(B)/unit/test_sim_check: $(call obj,test/sim/check.c test/sim/trace.c)
 
+# The library beside libevs, as in a program that is linked with both; some of
+# its allocations are refused.
+$(B)/unit/test_clm $(B)/unit/test_clm_track: $(B)/libSaClm.a
+$(B)/unit/test_clm: private LDFLAGS += -Wl,--wrap=malloc -Wl,--wrap=calloc
+
 # Its allocations are refused, one after the other.
 $(B)/unit/test_init_failure: private LDFLAGS += $(addprefix -Wl$(comma)--wrap=,\
     malloc calloc realloc aligned_alloc strdup free)
@@ -112,8 +147,7 @@ $(B)/unit/test_counts: private LDFLAGS += $(addprefix -Wl$(comma)--wrap=,\
     memcpy memmove EVP_EncryptUpdate EVP_DecryptUpdate \
     malloc calloc realloc aligned_alloc free pthread_setname_np \
     read write send recv sendmsg recvmsg sendmmsg recvmmsg poll ppoll \
-    epoll_wait epoll_pwait2 epoll_ctl epoll_create1 eventfd socket socketpair \
-    connect setsockopt shutdown close getrandom mmap munmap sched_yield)
+    epoll_wait epoll_pwait2 mmap)
 
 $(B)/unit/%: $(B)/test/unit/%.o $(DAEMON) $(B)/libevs.a
 	@mkdir -p $(@D)
@@ -168,6 +202,10 @@ soak: deps ## daemons under load and random faults: MINUTES=n NODES=k SEED=n
 	    test/soak.sh
 
 MINUTES ?= 1
+hostile: deps ## hostile clients beside honest ones: MINUTES=n SEED=n
+	@$(build) all
+	@B=$(B) SAN=$(SAN) MINUTES=$(MINUTES) SEED=$(SEED) test/hostile.sh
+
 fuzz: ## fuzz every parser for MINUTES=n each (clang)
 	@test/fuzz/fuzz.sh $(MINUTES)
 
@@ -194,7 +232,8 @@ format: ## clang-format the tree
 
 install: all ## into PREFIX (default /usr/local), honours DESTDIR
 	@DESTDIR=$(DESTDIR) PREFIX=$(PREFIX) LIBDIR=$(LIBDIR) \
-	    SYSCONFDIR=$(SYSCONFDIR) VERSION=$(VERSION) MAJOR=$(MAJOR) B=$(B) \
+	    SYSCONFDIR=$(SYSCONFDIR) VERSION=$(VERSION) MAJOR=$(MAJOR) \
+	    SA_VERSION=$(SA_VERSION) SA_MAJOR=$(SA_MAJOR) B=$(B) \
 	    test/install.sh
 
 clean: ## remove everything built
@@ -203,5 +242,5 @@ clean: ## remove everything built
 help: ## this list
 	@grep -E '^[a-z]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 10
 
-.PHONY: all check units fuzzers test sim mutants cluster fuzz perf ipcperf \
+.PHONY: all check units fuzzers test sim mutants cluster hostile fuzz perf ipcperf \
         demo deps tidy format install clean help

@@ -340,7 +340,9 @@ static cs_error_t conn_ended(struct conn *c)
  * byte is left there, for all who poll, until somebody finds no room again: he
  * takes it and asks anew, in this order. So while anyone waits, either the
  * descriptor is readable or the daemon has been asked since it was last
- * emptied. Programs poll it too (evs_room_fd_get()). */
+ * emptied. It is emptied also if the daemon is asked already: a byte may have
+ * come late, when the ring was full again, and who polls would not sleep.
+ * Programs poll it too (evs_room_fd_get()). */
 static cs_error_t no_room(struct conn *c, uint32_t size, bool ask)
 {
     uint8_t bytes[64];
@@ -351,7 +353,7 @@ static cs_error_t no_room(struct conn *c, uint32_t size, bool ask)
         set_flag(&c->dead);
     if (ring_nudge(&c->submit))
         ring_bell(c->doorbell);
-    if (ask && !ring_asks_room(&c->submit)) {
+    if (ask) {
         if (recv(c->room_fd, bytes, sizeof bytes, MSG_DONTWAIT) == 0)
             set_flag(&c->dead);
         if (!ring_wait_room(&c->submit, size) && !c->submit.corrupt)
@@ -368,7 +370,7 @@ static void *claim_now(struct conn *c, uint32_t size, bool ask,
     void *at = NULL;
 
     if (flag(&c->dead)) {
-        *error = CS_ERR_LIBRARY;
+        *error = conn_ended(c);
         return NULL;
     }
     pthread_mutex_lock(&c->submit_lock);
@@ -447,7 +449,10 @@ cs_error_t conn_commit(struct conn *c, uint32_t type, uint32_t size)
     pthread_mutex_unlock(&c->submit_lock);
     /* A doorbell does not tell that nobody answers it. So look where a system
      * call was made anyway, and now and then. */
-    return look && conn_is_dead(c) ? CS_ERR_LIBRARY : CS_OK;
+    if (!look || !conn_is_dead(c))
+        return CS_OK;
+    /* If it was finalized, then after this: the record is still sent. */
+    return flag(&c->closing) ? CS_OK : CS_ERR_LIBRARY;
 }
 
 /* Before this thread waits: the daemon may be waiting for us to have no more to
@@ -487,7 +492,10 @@ static bool sleep_for(struct conn *c, struct ring_consumer *ring, int fd)
     bool alive = true;
 
     if (ring_arm(ring)) {
-        nudge(c);
+        if (ring == &c->reply)
+            ring_bell(c->doorbell); /* see claim_request() */
+        else
+            nudge(c);
         alive = wait_fd(c, fd, true, 0);
     }
     ring_disarm(ring);
@@ -532,6 +540,22 @@ static void write_parts(uint8_t *at, const void *head, uint32_t head_size,
         memcpy(at + head_size, body, body_size);
 }
 
+/* Room for a request, however long that takes. Messages before it may be held
+ * back until this program has read its events (slow_reader in the daemon's
+ * config file), and it does not read them while it waits. So the daemon lets
+ * them go for who sleeps on the reply ring, which is announced here, and has to
+ * look once it was. */
+static void *claim_request(struct conn *c, uint32_t size, cs_error_t *error)
+{
+    void *at = claim_now(c, size, true, error);
+
+    if (at != NULL || *error != CS_ERR_TRY_AGAIN)
+        return at;
+    ring_arm(&c->reply);
+    ring_bell(c->doorbell);
+    return claim_until(c, size, 0, error);
+}
+
 cs_error_t conn_request(struct conn *c, uint32_t type, const void *head,
                         uint32_t head_size, const void *body,
                         uint32_t body_size, void *reply, size_t reply_max,
@@ -540,7 +564,7 @@ cs_error_t conn_request(struct conn *c, uint32_t type, const void *head,
     cs_error_t error;
 
     pthread_mutex_lock(&c->request_lock);
-    uint8_t *at = claim_until(c, head_size + body_size, 0, &error);
+    uint8_t *at = claim_request(c, head_size + body_size, &error);
     if (at != NULL) {
         write_parts(at, head, head_size, body, body_size);
         error = conn_commit(c, type, head_size + body_size);
@@ -561,7 +585,7 @@ static cs_error_t put_query(struct conn *c, uint32_t type, const void *body,
     if (flag(&c->closing))
         return CS_ERR_BAD_HANDLE;
     if (flag(&c->dead))
-        return CS_ERR_LIBRARY;
+        return conn_ended(c); /* it may be closing only now */
     /* One query is under way at a time, so there is room, or a fault. */
     at = ring_claim(&c->query, body_size);
     if (at == NULL) {

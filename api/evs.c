@@ -367,16 +367,21 @@ static cs_error_t mcast_joined(struct evs_instance *e,
                                evs_guarantee_t guarantee,
                                const struct iovec *iovec, unsigned int iov_len)
 {
-    uint32_t size;
+    struct header h;
+    uint32_t size, count;
     cs_error_t error = check_message(e, guarantee, iovec, iov_len, &size);
 
     if (error != CS_OK)
         return error;
+    /* A copy: the send may wait for room, and nobody else is to wait for it. */
     pthread_mutex_lock(&e->joined_lock);
-    if (e->joined_count > 0) /* else it is for nobody */
-        error = send_message(e, guarantee, &e->header, iovec, iov_len, size);
+    count = e->joined_count;
+    h.size = e->header.size;
+    memcpy(h.bytes, e->header.bytes, h.size);
     pthread_mutex_unlock(&e->joined_lock);
-    return error;
+    if (count == 0) /* it is for nobody */
+        return CS_OK;
+    return send_message(e, guarantee, &h, iovec, iov_len, size);
 }
 
 static cs_error_t mcast_groups(struct evs_instance *e,

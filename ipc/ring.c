@@ -81,6 +81,14 @@ bool ring_publish(struct ring_producer *p)
     return take_sleeper(p, RING_ASLEEP);
 }
 
+bool ring_consumer_sleeps(const struct ring_producer *p)
+{
+    /* seq_cst: in the order of the announcements. A hint: the consumer may
+     * change its mind at once. */
+    return atomic_load_explicit(&p->shared->asleep, memory_order_seq_cst) !=
+           RING_AWAKE;
+}
+
 bool ring_may_nudge(const struct ring_producer *p)
 {
     /* seq_cst: after what this thread published; see ring_nudge(). */
@@ -101,13 +109,6 @@ bool ring_wait_room(struct ring_producer *p, uint32_t size)
     atomic_store_explicit(&p->shared->waiting, 1, memory_order_seq_cst);
     producer_look(p);
     return !p->corrupt && !producer_has_room(p, size);
-}
-
-bool ring_asks_room(const struct ring_producer *p)
-{
-    /* seq_cst, as its being set and taken: if it stands, the consumer's next
-     * release takes it. */
-    return atomic_load_explicit(&p->shared->waiting, memory_order_seq_cst) != 0;
 }
 
 uint64_t ring_unread(struct ring_producer *p)

@@ -123,13 +123,13 @@ bool ring_publish(struct ring_producer *p);
  * may count on it: one that was not needed costs a wake-up. */
 bool ring_wait_room(struct ring_producer *p, uint32_t size);
 
-/* Does an announcement of ring_wait_room() stand, not yet taken? */
-bool ring_asks_room(const struct ring_producer *p);
-
 /* The producer is about to wait, or has no room. True: the consumer dozes and
  * has not seen all, and its announcement is now taken: the caller must wake
  * it. */
 bool ring_nudge(struct ring_producer *p);
+
+/* Has the consumer announced that it sleeps, and not been woken yet? */
+bool ring_consumer_sleeps(const struct ring_producer *p);
 
 /* May ring_nudge() have an effect? For any thread, without the producer's
  * lock. */

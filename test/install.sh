@@ -12,6 +12,7 @@ UNITDIR=${UNITDIR:-$PREFIX/lib/systemd/system}
 MANDIR=${MANDIR:-$PREFIX/share/man}
 B=${B:-build/plain}
 : "${VERSION:?is set by make install}" "${MAJOR:?is set by make install}"
+: "${SA_VERSION:?is set by make install}" "${SA_MAJOR:?is set by make install}"
 
 # put MODE TARGET FILE...: into the folder TARGET.
 put() {
@@ -31,13 +32,18 @@ fill() {
 }
 
 put 755 "$PREFIX/sbin" "$B/aisexec" "$B/keygen"
-put 755 "$PREFIX/bin" "$B/testevs" "$B/evsbench"
+put 755 "$PREFIX/bin" "$B/testevs" "$B/testclm" "$B/evsbench"
 
-put 755 "$LIBDIR" "$B/libevs.so.$VERSION"
-ln -sf "libevs.so.$VERSION" "$DESTDIR$LIBDIR/libevs.so.$MAJOR"
-ln -sf "libevs.so.$MAJOR" "$DESTDIR$LIBDIR/libevs.so"
-put 644 "$LIBDIR" "$B/libevs.a"
-fill api/libevs.pc.in "$LIBDIR/pkgconfig/libevs.pc"
+# library NAME VERSION MAJOR: shared, static, and how to link with it.
+library() {
+    put 755 "$LIBDIR" "$B/$1.so.$2"
+    ln -sf "$1.so.$2" "$DESTDIR$LIBDIR/$1.so.$3"
+    ln -sf "$1.so.$3" "$DESTDIR$LIBDIR/$1.so"
+    put 644 "$LIBDIR" "$B/$1.a"
+    fill "api/$1.pc.in" "$LIBDIR/pkgconfig/$1.pc"
+}
+library libevs "$VERSION" "$MAJOR"
+library libSaClm "$SA_VERSION" "$SA_MAJOR"
 
 (cd api && find corosync openais -name '*.h' 2>/dev/null || true) |
     while read -r header; do
@@ -48,10 +54,12 @@ for page in doc/man/*.[0-9]; do
     put 644 "$MANDIR/man${page##*.}" "$page"
 done
 # `man evs_join` is `man evs`.
-sed -n 's/^ *\(evs_[a-z_]*\);$/\1/p' api/libevs.map |
-    while read -r function; do
-        ln -sf evs.3 "$DESTDIR$MANDIR/man3/$function.3"
-    done
+for page in libevs:evs.3 libSaClm:saClm.3; do
+    sed -n 's/^ *\([a-zA-Z0-9_]*\);$/\1/p' "api/${page%:*}.map" |
+        while read -r function; do
+            ln -sf "${page#*:}" "$DESTDIR$MANDIR/man3/$function.3"
+        done
+done
 
 conf=$SYSCONFDIR/ais/openais.conf
 if [ -e "$DESTDIR$conf" ]; then

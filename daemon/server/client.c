@@ -194,6 +194,9 @@ static int open_descriptors(struct client *c)
         if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0,
                        pair) != 0)
             return -errno;
+        /* Nothing is read here. Descriptors that a client left in the queue (of
+         * its own socket) would outlive it, and its end would never come. */
+        shutdown(pair[0], SHUT_RD);
         *ours[i] = pair[0];
         c->peers[i] = pair[1];
     }

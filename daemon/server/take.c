@@ -15,11 +15,16 @@ enum {
 
 /* Who does not read what he gets does not send either, so that who reads his
  * own messages is slowed down before he is disconnected. What has begun to be
- * sent goes on. */
+ * sent goes on. So does what stands before a request that is waited for, since
+ * who waits for its reply, perhaps in a callback, reads nothing meanwhile; but
+ * only into the first half of the overflow. */
 bool client_held_back(const struct server *s, const struct client *c)
 {
-    return c->overflowing && c->state == CLIENT_LIVE && s->partial != c &&
-           s->config.slow_reader == SERVER_SLOW_PRESSURE;
+    if (!c->overflowing || c->state != CLIENT_LIVE || s->partial == c ||
+        s->config.slow_reader != SERVER_SLOW_PRESSURE)
+        return false;
+    return !ring_consumer_sleeps(&c->reply) ||
+           c->overflow_in.tail - c->overflow_out.head >= c->overflow_size / 2;
 }
 
 enum head client_head(struct server *s, struct client *c, const uint8_t **body)

@@ -142,19 +142,14 @@ claim:
                 blocked = true;
                 atomic { my_tail - head < SLOTS -> blocked = false }
             :: request -> /* claim_until(); more of it in room.pml */
-                saw = false;
-                if
-                :: waiting != 0
-                :: else ->
-                    room_fd = false;
+                room_fd = false;
 #if MUTANT == 4
-                    saw = (my_tail - head < SLOTS);
-                    announce(waiting, 1, room_announced);
+                saw = (my_tail - head < SLOTS);
+                announce(waiting, 1, room_announced);
 #else
-                    announce(waiting, 1, room_announced);
-                    saw = (my_tail - head < SLOTS);
+                announce(waiting, 1, room_announced);
+                saw = (my_tail - head < SLOTS);
 #endif
-                fi;
                 if
                 :: saw
                 :: else ->

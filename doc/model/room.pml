@@ -46,30 +46,26 @@ claim:
         :: else
         fi;
         /* no_room() */
-        if
-        :: waiting /* asked already, and not told since */
-        :: else ->
 #if MUTANT == 1
-            waiting = true;
-            fd = false;
-            head_seen = head;
+        waiting = true;
+        fd = false;
+        head_seen = head;
 #elif MUTANT == 3
-            fd = false;
-            head_seen = head;
-            waiting = true;
+        fd = false;
+        head_seen = head;
+        waiting = true;
 #else
-            fd = false;
-            waiting = true;
-            head_seen = head;
+        fd = false;
+        waiting = true;
+        head_seen = head;
 #endif
-            if
-            :: ROOM(size) ->
+        if
+        :: ROOM(size) ->
 #if MUTANT == 2
-                waiting = false;
+            waiting = false;
 #endif
-                goto have
-            :: else
-            fi
+            goto have
+        :: else
         fi;
         locked = false;
 #if MUTANT == 4

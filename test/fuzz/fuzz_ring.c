@@ -6,7 +6,12 @@
  *      head, the rest the data as it stands in shared memory
  *   2  the bytes are well-framed records: type, u16 size, body ...; the server
  *      takes them through requests and visits, and delivers them
- *   3  the bytes are the body of a message from the network */
+ *   3  the bytes are the body of a message from the network
+ *   4  the bytes are a query ring: 8 bytes of tail, 8 of the answer ring's
+ * head, a byte for each of the two rings' announcements, the rest the data as
+ * it stands in shared memory; an ipc worker answers, and the answers are read
+ *   5  the bytes are well-framed queries, as for 2, more and more of them until
+ *      the answer ring, of which nothing is read, is full */
 #include "daemon/server/internal.h"
 #include "ipc/channel.h"
 
@@ -36,7 +41,23 @@ bool fuzz_client_held_back(const struct server *s, const struct client *c);
 #define client_held_back fuzz_client_held_back
 #include "daemon/server/take.c"
 
+/* worker.c too; its threads are not started. */
+#define workers_new fuzz_workers_new
+#define workers_start fuzz_workers_start
+#define workers_stop fuzz_workers_stop
+#define workers_free fuzz_workers_free
+#define workers_wake fuzz_workers_wake
+#define workers_stats fuzz_workers_stats
+#define worker_client_added fuzz_worker_client_added
+#define worker_client_gone fuzz_worker_client_gone
+#define serve serve_queries
+#include "daemon/server/worker.c"
+#undef serve
+
 static struct server server;
+static struct workers workers;
+static struct totem_configuration conf = {.member_count = 2, .members = {1, 2}};
+static struct view view = {.configured = true};
 static bool partial;
 static uint32_t puts_left;
 
@@ -91,6 +112,7 @@ static struct client *new_client(void)
     }
     CHECK(c != NULL);
     close(segment_fd);
+    c->service = IPC_SERVICE_EVS;
     server.clients[0] = c;
     client_activate(&server, c);
     return c;
@@ -109,8 +131,6 @@ static void end_client(struct client *c)
 
 static void prepare(void)
 {
-    static struct totem_configuration conf = {.member_count = 2,
-                                              .members = {1, 2}};
     struct evs_config config = {.client_max = 1, .subscription_max = 300};
 
     if (server.evs != NULL)
@@ -125,9 +145,15 @@ static void prepare(void)
                                            .worker_count = 1};
     server.epoll_fd = -1;
     server.evs = evs_new(&config);
+    server.clm = clm_new(&(struct clm_config){
+        .self = {.node_id = 1, .family = 1}, .client_max = 1});
     server.clients = calloc(1, sizeof *server.clients);
-    CHECK(server.evs != NULL && server.clients != NULL);
+    CHECK(server.evs != NULL && server.clm != NULL && server.clients != NULL);
     evs_configuration_set(server.evs, &conf);
+    view.configuration = conf;
+    workers.config = server.config;
+    workers.sources.evs = server.evs;
+    workers.workers[0].all = &workers;
 }
 
 static void serve(struct client *c)
@@ -171,6 +197,24 @@ static void fuzz_memory(const uint8_t *data, size_t size)
     end_client(c);
 }
 
+/* Frames the bytes as records, as many as there is room for. */
+static void put_records(struct ring_producer *p, struct reader *r)
+{
+    while (r->left > 0) {
+        uint32_t type = read_u8(r), n = read_u16(r);
+        if (n > r->left)
+            n = (uint32_t)r->left;
+        struct bytes body = read_bytes(r, n);
+        uint8_t *at = ring_claim(p, n);
+        if (at == NULL)
+            break;
+        if (body.n > 0)
+            memcpy(at, body.p, body.n);
+        ring_push(p, type, n);
+    }
+    ring_publish(p);
+}
+
 static void fuzz_records(const uint8_t *data, size_t size)
 {
     struct client *c = new_client();
@@ -179,19 +223,7 @@ static void fuzz_records(const uint8_t *data, size_t size)
 
     ring_producer_init(&p, &c->segment.shared->rings[SEGMENT_SUBMIT],
                        c->segment.data[SEGMENT_SUBMIT], RING);
-    while (r.left > 0) {
-        uint32_t type = read_u8(&r), n = read_u16(&r);
-        if (n > r.left)
-            n = (uint32_t)r.left;
-        struct bytes body = read_bytes(&r, n);
-        uint8_t *at = ring_claim(&p, n);
-        if (at == NULL)
-            break;
-        if (body.n > 0)
-            memcpy(at, body.p, body.n);
-        ring_push(&p, type, n);
-    }
-    ring_publish(&p);
+    put_records(&p, &r);
     serve(c);
     end_client(c);
 }
@@ -208,12 +240,101 @@ static void fuzz_message(const uint8_t *data, size_t size)
     end_client(c);
 }
 
+/* What the worker does with a client in a few turns. */
+static void answer_queries(struct client *c)
+{
+    struct worker *w = &workers.workers[0];
+
+    activate(w, c);
+    for (int i = 0; i < 4 && !c->query_broken; i++) {
+        serve_queries(w, c, &view);
+        if (!c->query_broken && arm(w, c))
+            activate(w, c);
+    }
+    CHECK(c->query_broken || c->links[LIST_QUERY].in);
+    list_remove(&w->active, LIST_QUERY, c);
+}
+
+/* Of a client that keeps its head: all that it is given makes sense. */
+static void read_answers(struct client *c)
+{
+    struct ring_consumer answers;
+    struct ipc_reply reply;
+    const uint8_t *body;
+    enum ring_result r;
+
+    ring_consumer_init(&answers, &c->segment.shared->rings[SEGMENT_ANSWER],
+                       c->segment.data[SEGMENT_ANSWER],
+                       c->segment.ring_size[SEGMENT_ANSWER]);
+    while ((r = ring_peek(&answers, &body)) == RING_RECORD) {
+        CHECK(answers.record.size >= sizeof reply);
+        memcpy(&reply, body, sizeof reply);
+        CHECK(reply.result == IPC_OK);
+        if (answers.record.type == IPC_QUERY_EVS_MEMBERS)
+            CHECK(answers.record.size ==
+                  sizeof(struct ipc_evs_members) + 2 * sizeof(uint32_t));
+        else
+            CHECK(answers.record.type == IPC_QUERY_EVS_GROUPS &&
+                  reply.done <= 1 &&
+                  answers.record.size ==
+                      sizeof(struct ipc_evs_group_list) +
+                          reply.done * sizeof(struct ipc_evs_group_info));
+        ring_advance(&answers);
+    }
+    CHECK(r == RING_EMPTY);
+}
+
+static void fuzz_query_memory(const uint8_t *data, size_t size)
+{
+    const struct evs_key key = {"a"};
+    uint64_t positions[2] = {0};
+    uint8_t asleep[2] = {0};
+    struct client *c = new_client();
+    struct ring_shared *rings = c->segment.shared->rings;
+    struct reader r = reader_of((struct bytes){data, size});
+
+    evs_group_join(server.evs, 0, &key, 1);
+    for (int i = 0; i < 2; i++)
+        positions[i] = read_u64(&r);
+    for (int i = 0; i < 2; i++)
+        asleep[i] = read_u8(&r);
+    struct bytes rest = read_bytes(&r, r.left);
+    uint32_t max = c->segment.ring_size[SEGMENT_QUERY];
+    if (rest.n > 0)
+        memcpy(c->segment.data[SEGMENT_QUERY], rest.p,
+               rest.n < max ? rest.n : max);
+    atomic_store(&rings[SEGMENT_QUERY].tail, positions[0]);
+    atomic_store(&rings[SEGMENT_ANSWER].head, positions[1]);
+    atomic_store(&rings[SEGMENT_QUERY].waiting, asleep[0]);
+    atomic_store(&rings[SEGMENT_ANSWER].asleep, asleep[1]);
+    answer_queries(c);
+    if (positions[1] == 0)
+        read_answers(c);
+    end_client(c);
+}
+
+static void fuzz_queries(const uint8_t *data, size_t size)
+{
+    struct client *c = new_client();
+    struct ring_producer p;
+
+    ring_producer_init(&p, &c->segment.shared->rings[SEGMENT_QUERY],
+                       c->segment.data[SEGMENT_QUERY],
+                       c->segment.ring_size[SEGMENT_QUERY]);
+    for (int i = 0; i < 300 && !c->query_broken; i++) {
+        struct reader r = reader_of((struct bytes){data, size});
+        put_records(&p, &r);
+        answer_queries(c);
+    }
+    end_client(c);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     prepare();
     if (size == 0)
         return 0;
-    switch (data[0] % 4) {
+    switch (data[0] % 6) {
     case 0:
         fuzz_hello(data + 1, size - 1);
         break;
@@ -225,6 +346,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         break;
     case 3:
         fuzz_message(data + 1, size - 1);
+        break;
+    case 4:
+        fuzz_query_memory(data + 1, size - 1);
+        break;
+    case 5:
+        fuzz_queries(data + 1, size - 1);
         break;
     }
     return 0;

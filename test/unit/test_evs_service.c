@@ -3,6 +3,8 @@
 
 #include "daemon/service/evs.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 static struct evs *new_evs(uint32_t clients, uint32_t subscriptions)
@@ -217,10 +219,159 @@ static void test_configuration(void)
     evs_free(e);
 }
 
-static const struct unit_test tests[] = {{"join and leave", test_join_leave},
-                                         {"limits", test_limits},
-                                         {"messages", test_messages},
-                                         {"malformed", test_malformed},
-                                         {"random", test_random},
-                                         {"configuration", test_configuration}};
+/* --- the list of groups --------------------------------------------------- */
+
+static uint32_t number_of(const struct ipc_evs_group_info *info)
+{
+    uint32_t n;
+    memcpy(&n, info->key, sizeof n);
+    return n;
+}
+
+/* Reads the whole list in pieces of `max`; how many clients each of the keys 0
+ * to `keys` - 1 has, in `handles`. */
+static uint32_t read_list(struct evs *e, uint32_t max, uint32_t *handles,
+                          uint32_t keys)
+{
+    struct ipc_evs_group_info list[64];
+    uint32_t from = 0, total = 0;
+    memset(handles, 0, keys * sizeof *handles);
+    do {
+        uint32_t before = from;
+        uint32_t n = evs_group_list(e, from, list, max, &from);
+        CU_ASSERT_FATAL(n <= max && (from == 0 || from > before));
+        for (uint32_t i = 0; i < n; i++) {
+            uint32_t k = number_of(&list[i]);
+            struct evs_key whole = key(k);
+            CU_ASSERT_EQUAL(memcmp(&whole, list[i].key, sizeof whole), 0);
+            CU_ASSERT_FATAL(k < keys);
+            CU_ASSERT_EQUAL(handles[k], 0); /* each once */
+            handles[k] = list[i].handles;
+        }
+        total += n;
+    } while (from != 0);
+    return total;
+}
+
+static void test_list(void)
+{
+    static const uint32_t pieces[] = {1, 2, 3, 63, 64};
+    enum { CLIENTS = 3, KEYS = 130 };
+    struct evs *e = new_evs(CLIENTS, CLIENTS * KEYS);
+    struct ipc_evs_group_info info;
+    uint32_t handles[KEYS], next = 99, left;
+    CU_ASSERT_EQUAL(evs_group_list(e, 0, &info, 1, &next), 0);
+    CU_ASSERT_EQUAL(next, 0);
+    for (uint32_t k = 0; k < KEYS; k++) /* key k: of 1 + k % 3 clients */
+        for (uint32_t c = 0; c <= k % CLIENTS; c++) {
+            struct evs_key name = key(k);
+            CU_ASSERT_EQUAL(evs_group_join(e, c, &name, 1), IPC_OK);
+            CU_ASSERT_EQUAL(evs_group_join(e, c, &name, 1), IPC_OK);
+        }
+    for (int i = 0; i < 5; i++) {
+        CU_ASSERT_EQUAL(read_list(e, pieces[i], handles, KEYS), KEYS);
+        for (uint32_t k = 0; k < KEYS; k++)
+            CU_ASSERT_EQUAL(handles[k], 1 + k % CLIENTS);
+    }
+    /* From a stranger's place: nothing, or an end. */
+    static const uint32_t beyond[] = {KEYS, KEYS + 1, UINT32_MAX};
+    for (int i = 0; i < 3; i++) {
+        next = 99;
+        CU_ASSERT_EQUAL(evs_group_list(e, beyond[i], &info, 1, &next), 0);
+        CU_ASSERT_EQUAL(next, 0);
+    }
+    evs_group_leave_all(e, 0); /* a third of the groups had only this one */
+    CU_ASSERT_EQUAL(read_list(e, 7, handles, KEYS), KEYS - (KEYS + 2) / 3);
+    for (uint32_t k = 0; k < KEYS; k++)
+        CU_ASSERT_EQUAL(handles[k], k % CLIENTS);
+    struct evs_key one = key(1);
+    CU_ASSERT_EQUAL(evs_group_leave(e, 1, &one, 1, &left), IPC_OK);
+    read_list(e, 64, handles, KEYS);
+    CU_ASSERT_EQUAL(handles[1], 0);
+    evs_group_leave_all(e, 1);
+    evs_group_leave_all(e, 2);
+    CU_ASSERT_EQUAL(read_list(e, 64, handles, KEYS), 0);
+    evs_free(e);
+}
+
+/* A key that shows if it is half of one and half of another. */
+static struct evs_key uniform(uint32_t n)
+{
+    struct evs_key k;
+    memset(k.bytes, (int)(n % 255 + 1), sizeof k.bytes);
+    return k;
+}
+
+static _Atomic bool stop_reading;
+static _Atomic uint32_t torn, whole;
+
+/* Two readers beside the one that changes; its places are used again for other
+ * keys all the time. The group that stays is always in the list. */
+static void *read_always(void *context)
+{
+    struct ipc_evs_group_info list[64];
+    uint32_t from;
+    while (!stop_reading) {
+        uint32_t stays = 0;
+        from = 0;
+        do {
+            uint32_t n = evs_group_list(context, from, list, 5, &from);
+            for (uint32_t i = 0; i < n; i++) {
+                struct evs_key u = uniform(list[i].key[0] - 1u);
+                torn += memcmp(&u, list[i].key, sizeof u) != 0 ||
+                        list[i].handles == 0 || list[i].handles > 2;
+                stays += list[i].key[0] == 255;
+                whole++;
+            }
+        } while (from != 0);
+        torn += stays != 1;
+    }
+    return NULL;
+}
+
+static void test_list_beside_changes(void)
+{
+    struct evs *e = new_evs(2, 100);
+    struct evs_key stays = uniform(254);
+    pthread_t t[2];
+    uint32_t left, steps = 0;
+    stop_reading = false;
+    torn = whole = 0;
+    CU_ASSERT_EQUAL(evs_group_join(e, 0, &stays, 1), IPC_OK);
+    for (int i = 0; i < 2; i++)
+        pthread_create(&t[i], NULL, read_always, e);
+    /* Until they have read enough, however the threads are scheduled. */
+    srand(2);
+    while ((whole < 100000 || steps < 100000) && steps < 50000000) {
+        struct evs_key k = uniform((uint32_t)rand() % 200);
+        uint32_t client = (uint32_t)rand() % 2;
+        if (steps++ % 2 == 0)
+            evs_group_join(e, client, &k, 1);
+        else
+            evs_group_leave(e, client, &k, 1, &left);
+        if (steps % 64 == 0) {
+            evs_group_leave_all(e, 1);
+            for (uint32_t n = 0; n < 200; n++) {
+                k = uniform(n);
+                evs_group_leave(e, 0, &k, 1, &left);
+            }
+        }
+    }
+    stop_reading = true;
+    for (int i = 0; i < 2; i++)
+        pthread_join(t[i], NULL);
+    CU_ASSERT_EQUAL(torn, 0);
+    CU_ASSERT(whole >= 100000);
+    evs_free(e);
+}
+
+static const struct unit_test tests[] = {
+    {"join and leave", test_join_leave},
+    {"limits", test_limits},
+    {"messages", test_messages},
+    {"malformed", test_malformed},
+    {"random", test_random},
+    {"configuration", test_configuration},
+    {"list", test_list},
+    {"list beside changes", test_list_beside_changes}};
 UNIT_MAIN("evs service", tests)

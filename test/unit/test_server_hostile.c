@@ -72,6 +72,12 @@ static bool raw_ended(struct raw *r)
     return poll(&p, 1, 3000) > 0 && (p.revents & POLLRDHUP) != 0;
 }
 
+static bool raw_ended_now(struct raw *r)
+{
+    struct pollfd p = {.fd = r->socket, .events = POLLRDHUP};
+    return poll(&p, 1, 0) > 0 && (p.revents & POLLRDHUP) != 0;
+}
+
 static void put_record(struct raw *r, uint32_t type, const void *body,
                        uint32_t size)
 {
@@ -175,6 +181,200 @@ static void test_hostile(void)
     raw_close(&r);
     EVENTUALLY(stats().clients_now == 0);
     CU_ASSERT(stats().corrupt >= was.corrupt);
+    stop();
+}
+
+/* --- hostile queries ------------------------------------------------------ */
+
+static void put_query(struct raw *r, uint32_t type, uint32_t size)
+{
+    uint8_t *at = ring_claim(&r->query, size);
+    CHECK(at != NULL);
+    memset(at, 0, size);
+    ring_push(&r->query, type, size);
+    ring_publish(&r->query);
+}
+
+static void query_type(struct raw *r)
+{
+    put_query(r, 4711, 0);
+}
+
+static void query_type_0(struct raw *r)
+{
+    put_query(r, 0, 8);
+}
+
+static void query_members_body(struct raw *r)
+{
+    put_query(r, IPC_QUERY_EVS_MEMBERS, 8);
+}
+
+static void query_groups_short(struct raw *r)
+{
+    put_query(r, IPC_QUERY_EVS_GROUPS, 4);
+}
+
+static void query_groups_long(struct raw *r)
+{
+    put_query(r, IPC_QUERY_EVS_GROUPS, 16);
+}
+
+static void query_size(struct raw *r)
+{
+    struct ring_record rec = {UINT32_MAX, IPC_QUERY_EVS_MEMBERS};
+    memcpy(r->segment.data[SEGMENT_QUERY], &rec, sizeof rec);
+    r->segment.shared->rings[SEGMENT_QUERY].tail = 64;
+}
+
+static void query_tail(struct raw *r)
+{
+    r->segment.shared->rings[SEGMENT_QUERY].tail = 1 << 30;
+}
+
+static void query_odd_tail(struct raw *r)
+{
+    r->segment.shared->rings[SEGMENT_QUERY].tail = 13;
+}
+
+static void query_tail_back(struct raw *r)
+{
+    uint64_t one = 1;
+    uint64_t was = stats().queries;
+    put_query(r, IPC_QUERY_EVS_MEMBERS, 0);
+    CU_ASSERT_EQUAL(write(r->fds[IPC_FD_QUERY_BELL], &one, sizeof one),
+                    sizeof one);
+    EVENTUALLY(stats().queries > was);
+    pause_ms(30); /* until the ring is armed again */
+    r->segment.shared->rings[SEGMENT_QUERY].tail = 0;
+}
+
+/* One more at a time than the answer ring takes; of each a bell, since the
+ * worker may be quicker than this. */
+static void query_unread(struct raw *r)
+{
+    uint64_t one = 1;
+    for (int i = 0; i < 2000 && !raw_ended_now(r); i++) {
+        if (ring_claim(&r->query, 0) != NULL)
+            put_query(r, IPC_QUERY_EVS_MEMBERS, 0);
+        CU_ASSERT_EQUAL(write(r->fds[IPC_FD_QUERY_BELL], &one, sizeof one),
+                        sizeof one);
+    }
+}
+
+static void answer_head(struct raw *r)
+{
+    r->segment.shared->rings[SEGMENT_ANSWER].head = 1ull << 60;
+    for (int i = 0; i < 400; i++) /* enough to have a look at it */
+        put_query(r, IPC_QUERY_EVS_MEMBERS, 0);
+}
+
+/* A member query of an honest client, answered rightly. */
+static void ask(evs_handle_t h)
+{
+    unsigned int local = 0, list[4] = {0};
+    size_t n = 4;
+    CU_ASSERT_EQUAL(evs_membership_get(h, &local, list, &n), CS_OK);
+    CU_ASSERT(local == NODE && n == 2 && list[0] == NODE);
+}
+
+/* Each ends its client, is counted once, and harms no other. */
+static void test_hostile_queries(void)
+{
+    static void (*const attacks[])(struct raw *) = {
+        query_type,        query_type_0, query_members_body, query_groups_short,
+        query_groups_long, query_size,   query_tail,         query_odd_tail,
+        query_tail_back,   query_unread, answer_head};
+    const size_t count = sizeof attacks / sizeof *attacks;
+    struct box b = {.bad = 0};
+    struct raw r;
+    uint64_t one = 1;
+    start();
+    int before = open_fds();
+    evs_handle_t h = client(&b);
+    join(h, "good");
+    for (size_t i = 0; i < count; i++) {
+        raw_open(&r);
+        pause_ms(30); /* until the worker has armed the ring */
+        attacks[i](&r);
+        CU_ASSERT_EQUAL(write(r.fds[IPC_FD_QUERY_BELL], &one, sizeof one),
+                        sizeof one);
+        CU_ASSERT(raw_ended(&r));
+        raw_close(&r);
+        EVENTUALLY(stats().query_corrupt == i + 1);
+        ask(h);
+        CU_ASSERT_EQUAL(send_to(h, "good", "x", 1), CS_OK);
+        gather(h, &b, i + 1);
+    }
+    CU_ASSERT_EQUAL(stats().corrupt, 0);
+    CU_ASSERT_EQUAL(stats().query_corrupt, count);
+    evs_finalize(h);
+    EVENTUALLY(stats().clients_now == 0);
+    EVENTUALLY(open_fds() == before);
+    stop();
+}
+
+/* Announcements that nobody makes: its own harm at most. Whether it is woken is
+ * its affair; that it is answered is not, as long as it rings. */
+static void test_nonsense_announcements(void)
+{
+    static const uint32_t values[] = {3, UINT32_MAX, RING_DOZING, 1u << 31};
+    struct box b = {.bad = 0};
+    struct raw r;
+    struct ring_consumer answers;
+    const uint8_t *body;
+    uint64_t one = 1, answered = 0;
+    start();
+    evs_handle_t h = client(&b);
+    join(h, "good");
+    raw_open(&r);
+    struct ring_shared *rings = r.segment.shared->rings;
+    ring_consumer_init(&answers, &rings[SEGMENT_ANSWER],
+                       r.segment.data[SEGMENT_ANSWER],
+                       r.segment.ring_size[SEGMENT_ANSWER]);
+    for (uint32_t i = 0; i < 400; i++) {
+        for (uint32_t j = 0; j < SEGMENT_RINGS; j++) {
+            atomic_store(&rings[j].asleep, values[i % 4]);
+            atomic_store(&rings[j].waiting, values[(i + j) % 4]);
+        }
+        put_query(&r, IPC_QUERY_EVS_MEMBERS, 0);
+        CU_ASSERT_EQUAL(write(r.fds[IPC_FD_QUERY_BELL], &one, sizeof one),
+                        sizeof one);
+        raw_ring(&r);
+        EVENTUALLY(ring_peek(&answers, &body) == RING_RECORD);
+        ring_advance(&answers);
+        ring_release(&answers);
+        answered++;
+        if (i % 50 == 0)
+            ask(h);
+    }
+    CU_ASSERT_EQUAL(answered, 400);
+    CU_ASSERT(!raw_ended_now(&r));
+    CU_ASSERT_EQUAL(stats().query_corrupt + stats().corrupt, 0);
+    raw_close(&r);
+    EVENTUALLY(stats().clients_now == 1);
+    evs_finalize(h);
+    stop();
+}
+
+/* A client leaves its own socket in the queues of the pairs, whose other ends
+ * the server holds, and dies: its end must be seen nevertheless. */
+static void test_buried_socket(void)
+{
+    static const enum ipc_fd pairs[] = {IPC_FD_REPLY, IPC_FD_ROOM,
+                                        IPC_FD_ANSWER};
+    struct raw r;
+    start();
+    pause_ms(20);
+    int before = open_fds();
+    for (int i = 0; i < 3; i++) {
+        raw_open(&r);
+        EVENTUALLY(stats().clients_now == 1);
+        channel_send(r.fds[pairs[i]], "x", 1, &r.socket, 1, false);
+        raw_close(&r);
+        EVENTUALLY(stats().clients_now == 0);
+    }
+    EVENTUALLY(open_fds() == before);
     stop();
 }
 
@@ -390,6 +590,7 @@ static void test_blocking_descriptors(void)
     evs_handle_t h = client(&b);
     join(h, "good");
     raw_open(&r);
+    signal(SIGPIPE, SIG_IGN); /* the server may take nothing on some of them */
     for (int i = 1; i < IPC_FDS; i++) {
         ssize_t w = write(r.fds[i], &most, sizeof most);
         (void)w;
@@ -441,6 +642,9 @@ static void test_blocking_descriptors(void)
 
 static const struct unit_test tests[] = {
     {"hostile records", test_hostile},
+    {"hostile queries", test_hostile_queries},
+    {"nonsense announcements", test_nonsense_announcements},
+    {"buried socket", test_buried_socket},
     {"scribbled segment", test_scribble},
     {"handshakes", test_handshakes},
     {"blocking descriptors", test_blocking_descriptors},

@@ -1,0 +1,1200 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* test_counts.c - copies, system calls, allocations and locked instructions on
+ * each path of a message: the table in doc/map.md. One more is a failure here.
+ *
+ * Two whole nodes and their clients run in this one thread, turn by turn,
+ * through protocol.c itself, compiled in place so that what it calls is counted
+ * apart. Only the ipc workers are threads of their own.
+ * - The linker sends memcpy(), malloc() and whatever enters the kernel in our
+ *   objects through here (--wrap in the Makefile). That the list is whole is
+ *   tested too: by what the objects ask for, and by counting the instruction
+ *   that enters the kernel.
+ * - Locked instructions: the processor's trap flag shows each instruction
+ *   before it is executed. x86-64 only. */
+#include "test/unit/unit.h"
+
+#include "daemon/base/check.h"
+#include "daemon/loop/loop.h"
+#include "daemon/server/internal.h"
+#include "daemon/server/protocol.h"
+#include "daemon/server/report.h"
+#include "daemon/server/ringstate.h"
+#include "ipc/channel.h"
+
+#include <corosync/evs.h>
+#include <openssl/evp.h>
+#include <signal.h>
+#include <poll.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+/* --- the counters --------------------------------------------------------- */
+
+/* Where the thread is, on the way of a message. */
+enum stage {
+    NOT_COUNTED,
+    SUBMIT,
+    DISPATCH,
+    REQUEST,
+    QUERY,
+    WORKER,  /* the ipc worker */
+    POLL,    /* the rest: the protocol thread's from here on */
+    TAKE,    /* rings to packets */
+    SEAL,    /* packets to the transmit buffer */
+    SEND,    /* to the kernel */
+    RECEIVE, /* from the kernel */
+    OPEN,    /* to the plain packet */
+    STORE,   /* the core */
+    GROUP,   /* reassembly */
+    DELIVER, /* to the event rings */
+    FLUSH,   /* waking clients */
+    STAGES
+};
+
+static const char *const stage_names[STAGES] = {
+    "not counted", "submit", "dispatch", "request", "query",   "worker",
+    "poll",        "take",   "seal",     "send",    "receive", "open",
+    "store",       "group",  "deliver",  "flush"};
+
+enum { NODES = 2, COPY_MIN = 64 };
+
+/* One writer each: the thread that is there. */
+struct counts {
+    _Atomic uint64_t calls, copies, copied, allocations, locked, entries;
+};
+
+static struct counts counts[NODES][STAGES];
+static _Thread_local enum stage stage;
+static _Thread_local int place; /* which node's */
+
+static void add(_Atomic uint64_t *to, uint64_t n)
+{
+    /* Not one locked instruction: those are counted. */
+    atomic_store_explicit(to,
+                          atomic_load_explicit(to, memory_order_relaxed) + n,
+                          memory_order_relaxed);
+}
+
+static struct counts *here(void)
+{
+    return &counts[place][stage];
+}
+
+static void counts_clear(void)
+{
+    for (int n = 0; n < NODES; n++)
+        for (int s = 0; s < STAGES; s++) {
+            struct counts *c = &counts[n][s];
+            c->calls = c->copies = c->copied = 0;
+            c->allocations = c->locked = c->entries = 0;
+        }
+}
+
+static enum stage stage_enter(enum stage to)
+{
+    enum stage before = stage;
+    stage = to;
+    return before;
+}
+
+/* --- what is wrapped ------------------------------------------------------ */
+
+#define WRAP(result, name, parameters)                                         \
+    result __real_##name parameters;                                           \
+    result __wrap_##name parameters;                                           \
+    result __wrap_##name parameters
+
+/* A function that enters the kernel once. */
+#define CALL(result, name, parameters, arguments)                              \
+    WRAP(result, name, parameters)                                             \
+    {                                                                          \
+        add(&here()->calls, 1);                                                \
+        return __real_##name arguments;                                        \
+    }
+
+#define ALLOCATION(result, name, parameters, arguments)                        \
+    WRAP(result, name, parameters)                                             \
+    {                                                                          \
+        add(&here()->allocations, 1);                                          \
+        return __real_##name arguments;                                        \
+    }
+
+static void count_copy(size_t n)
+{
+    if (n < COPY_MIN)
+        return;
+    add(&here()->copies, 1);
+    add(&here()->copied, n);
+}
+
+#define COPY(name)                                                             \
+    WRAP(void *, name, (void *to, const void *from, size_t n))                 \
+    {                                                                          \
+        count_copy(n);                                                         \
+        return __real_##name(to, from, n);                                     \
+    }
+
+#define CODE(name)                                                             \
+    WRAP(int, name,                                                            \
+         (EVP_CIPHER_CTX * c, uint8_t * to, int *size, const uint8_t *from,    \
+          int n))                                                              \
+    {                                                                          \
+        count_copy(to != NULL ? (size_t)n : 0);                                \
+        return __real_##name(c, to, size, from, n);                            \
+    }
+
+COPY(memcpy)
+COPY(memmove)
+CODE(EVP_EncryptUpdate)
+CODE(EVP_DecryptUpdate)
+
+ALLOCATION(void *, malloc, (size_t n), (n))
+ALLOCATION(void *, calloc, (size_t count, size_t n), (count, n))
+ALLOCATION(void *, realloc, (void *p, size_t n), (p, n))
+ALLOCATION(void *, aligned_alloc, (size_t a, size_t n), (a, n))
+ALLOCATION(void, free, (void *p), (p))
+
+CALL(ssize_t, read, (int fd, void *p, size_t n), (fd, p, n))
+CALL(ssize_t, write, (int fd, const void *p, size_t n), (fd, p, n))
+CALL(ssize_t, send, (int fd, const void *p, size_t n, int f), (fd, p, n, f))
+CALL(ssize_t, recv, (int fd, void *p, size_t n, int f), (fd, p, n, f))
+CALL(ssize_t, sendmsg, (int fd, const struct msghdr *m, int f), (fd, m, f))
+CALL(ssize_t, recvmsg, (int fd, struct msghdr *m, int f), (fd, m, f))
+CALL(int, sendmmsg, (int fd, struct mmsghdr *m, unsigned n, int f),
+     (fd, m, n, f))
+CALL(int, recvmmsg,
+     (int fd, struct mmsghdr *m, unsigned n, int f, struct timespec *t),
+     (fd, m, n, f, t))
+CALL(int, ppoll,
+     (struct pollfd * p, nfds_t n, const struct timespec *t, const sigset_t *s),
+     (p, n, t, s))
+CALL(int, epoll_wait, (int fd, struct epoll_event *e, int n, int ms),
+     (fd, e, n, ms))
+CALL(void *, mmap, (void *at, size_t n, int prot, int f, int fd, off_t from),
+     (at, n, prot, f, fd, from))
+
+/* The protocol threads never sleep: it is the other one's turn. */
+WRAP(int, epoll_pwait2,
+     (int fd, struct epoll_event *e, int n, const struct timespec *t,
+      const sigset_t *s))
+{
+    const struct timespec zero = {.tv_sec = 0};
+    (void)t;
+    add(&here()->calls, 1);
+    return __real_epoll_pwait2(fd, e, n, &zero, s);
+}
+
+/* A client that sleeps lets the nodes go on instead, if it is to. */
+static bool drives;
+static void nodes_round(void);
+
+WRAP(int, poll, (struct pollfd * p, nfds_t n, int ms))
+{
+    add(&here()->calls, 1);
+    if (!drives || stage == NOT_COUNTED || stage >= WORKER || ms == 0)
+        return __real_poll(p, n, ms);
+    int ready = __real_poll(p, n, 0);
+    while (ready == 0) {
+        enum stage before = stage_enter(NOT_COUNTED);
+        nodes_round();
+        ready = __real_poll(p, n, 0); /* it would sleep in one call */
+        stage = before;
+    }
+    return ready;
+}
+
+/* The worker tells its name before it does anything else. */
+static _Atomic int workers_seen;
+static _Atomic int node_opening;
+
+WRAP(int, pthread_setname_np, (pthread_t thread, const char *name))
+{
+    int result = __real_pthread_setname_np(thread, name);
+    if (strcmp(name, "ipc worker") != 0)
+        return result;
+    place = node_opening;
+    stage = WORKER;
+    workers_seen++;
+    return result;
+}
+
+/* OpenSSL's own allocations. */
+static void *library_malloc(size_t size, const char *file, int line)
+{
+    return (void)file, (void)line, malloc(size);
+}
+
+static void *library_realloc(void *p, size_t size, const char *file, int line)
+{
+    return (void)file, (void)line, realloc(p, size);
+}
+
+static void library_free(void *p, const char *file, int line)
+{
+    (void)file, (void)line;
+    free(p);
+}
+
+/* --- the protocol thread, its calls counted apart ------------------------- */
+
+#define STAGED(result, name, at, parameters, arguments)                        \
+    static result counted_##name parameters                                    \
+    {                                                                          \
+        enum stage before = stage_enter(at);                                   \
+        result r = name arguments;                                             \
+        stage = before;                                                        \
+        return r;                                                              \
+    }
+#define STAGED_VOID(name, at, parameters, arguments)                           \
+    static void counted_##name parameters                                      \
+    {                                                                          \
+        enum stage before = stage_enter(at);                                   \
+        name arguments;                                                        \
+        stage = before;                                                        \
+    }
+
+STAGED_VOID(server_take, TAKE,
+            (struct server * s, struct group *g, struct totem *t), (s, g, t))
+STAGED_VOID(server_deliver, DELIVER,
+            (struct server * s, const struct group_event *e), (s, e))
+STAGED_VOID(server_flush, FLUSH, (struct server * s), (s))
+STAGED(size_t, seal_packet, SEAL,
+       (struct seal * s, struct bytes plain, uint8_t *out), (s, plain, out))
+STAGED(size_t, seal_packet_to, SEAL,
+       (struct seal * s, uint32_t id, struct bytes plain, uint8_t *out),
+       (s, id, plain, out))
+STAGED(enum seal_result, seal_open, OPEN,
+       (struct seal * s, struct bytes d, uint64_t now_ns, uint8_t *plain,
+        struct seal_opened *o),
+       (s, d, now_ns, plain, o))
+STAGED(uint8_t *, net_claim, SEND, (struct net * n, size_t size), (n, size))
+STAGED_VOID(net_flush, SEND, (struct net * n), (n))
+STAGED(uint32_t, net_receive, RECEIVE,
+       (struct net * n, enum net_channel channel), (n, channel))
+STAGED(bool, net_next, RECEIVE, (struct net * n, struct net_datagram *d),
+       (n, d))
+STAGED(uint32_t, net_unreachable_next, RECEIVE, (struct net * n), (n))
+STAGED_VOID(totem_step, STORE,
+            (struct totem * t, const struct totem_in *in,
+             struct totem_out *out),
+            (t, in, out))
+STAGED_VOID(group_receive, GROUP,
+            (struct group * g, const struct totem_event *e), (g, e))
+STAGED(bool, group_next, GROUP, (struct group * g, struct group_event *e),
+       (g, e))
+
+int counted_protocol_run(const struct protocol_parts *parts);
+
+#define server_take counted_server_take
+#define server_deliver counted_server_deliver
+#define server_flush counted_server_flush
+#define seal_packet counted_seal_packet
+#define seal_packet_to counted_seal_packet_to
+#define seal_open counted_seal_open
+#define net_claim counted_net_claim
+#define net_flush counted_net_flush
+#define net_receive counted_net_receive
+#define net_next counted_net_next
+#define net_unreachable_next counted_net_unreachable_next
+#define totem_step counted_totem_step
+#define group_receive counted_group_receive
+#define group_next counted_group_next
+#define protocol_run counted_protocol_run
+#include "daemon/server/protocol.c"
+#undef server_take
+#undef server_deliver
+#undef server_flush
+
+/* --- the nodes ------------------------------------------------------------ */
+
+enum {
+    MESSAGE_MAX = 1 << 17,
+    RING_SIZE = 1 << 21,
+    SMALL = 64,
+    LARGE = 1 << 16,
+    MTU = 1500,
+    WINDOW = 256, /* packets */
+    INCARNATION = 1000
+};
+
+struct node {
+    struct protocol *p;
+    struct config config;
+    char dir[64];
+};
+
+static const uint64_t second_ns = 1000000000;
+static unsigned skipped;
+static struct node nodes[NODES];
+static struct in_addr addresses[NODES];
+static uint8_t the_key[SEAL_KEY_SIZE];
+static char directory[] = "/tmp/openais-test-XXXXXX";
+static uint64_t rounds; /* of both nodes */
+
+static void make_net(struct node *n, int at, struct protocol_parts *parts)
+{
+    char error[256] = "";
+    struct net_config c = {
+        .bind_net = addresses[at],
+        .port = (uint16_t)(20000 + (unsigned)getpid() % 6000 * 2),
+        .mtu = MTU,
+        .node_count = NODES,
+        .nodes = addresses,
+        .receive_buffer_bytes = 4 << 20,
+        .send_buffer_bytes = 4 << 20,
+        .node_id = n->config.totem.nodeid};
+    CHECK(net_open(&parts->net, &c, error, sizeof error) == 0);
+}
+
+static void make_core(struct node *n, struct protocol_parts *parts)
+{
+    const struct config_timeout *o = &n->config.timeout;
+    uint32_t id = n->config.totem.nodeid;
+    struct seal_config s = {.node_id = id, .node_max = 8, .key = the_key};
+    struct totem_config t = {.node_id = id,
+                             .incarnation = INCARNATION + id,
+                             .random_seed = id,
+                             .packet_size_max =
+                                 net_payload_size(parts->net) - SEAL_OVERHEAD,
+                             .window_packets = WINDOW,
+                             .token_ns = o->token_ns,
+                             .token_retransmit_ns = o->token_retransmit_ns,
+                             .hold_ns = o->hold_ns,
+                             .join_ns = o->join_ns,
+                             .consensus_ns = o->consensus_ns,
+                             .merge_ns = o->merge_ns,
+                             .fail_recv_const = 1000};
+    struct group_config g = {.node_id = id,
+                             .node_max = 8,
+                             .message_size_max =
+                                 MESSAGE_MAX + GROUP_SERVICE_HEADER_MAX};
+    memset(s.salt, (int)id, sizeof s.salt);
+    memset(s.cookie_key, (int)id, sizeof s.cookie_key);
+    parts->seal = seal_new(&s);
+    parts->totem = totem_new(&t);
+    parts->group = group_new(&g);
+    CHECK(parts->seal != NULL && parts->totem != NULL && parts->group != NULL);
+}
+
+/* The first node's workers and clients spin long, the other's not at all. */
+static void make_server(struct node *n, int at, struct protocol_parts *parts)
+{
+    char error[256] = "";
+    struct server_config c = {
+        .node_id = n->config.totem.nodeid,
+        .self = {.node_id = n->config.totem.nodeid,
+                 .incarnation = INCARNATION + n->config.totem.nodeid,
+                 .family = 1},
+        .run_dir = n->dir,
+        .client_max = 32,
+        .submit_ring_bytes = RING_SIZE,
+        .event_ring_bytes = RING_SIZE,
+        .overflow_bytes = RING_SIZE,
+        .message_size_max = MESSAGE_MAX,
+        .packet_size = MTU,
+        .worker_count = 1,
+        .spin_ns = at == 0 ? 20000000 : 0};
+    node_opening = at;
+    CHECK(server_open(&parts->server, &c, error, sizeof error) == 0);
+    while (workers_seen < at + 1)
+        sched_yield();
+}
+
+/* As protocol_run() begins. */
+static void make_protocol(struct node *n, const struct protocol_parts *parts)
+{
+    struct protocol *p = calloc(1, sizeof *p);
+    CHECK(p != NULL);
+    *p = (struct protocol){.p = *parts,
+                           .interface_up = true,
+                           .now_ns = loop_now_ns(),
+                           .wake_ns = UINT64_MAX};
+    p->start_ns = p->now_ns + hello_ns;
+    p->downcheck_ns = p->report_ns = UINT64_MAX;
+    report_init(&p->report, &p->p, p->now_ns);
+    CHECK(sources_add(p) == 0);
+    n->p = p;
+    hello(p);
+}
+
+static void node_open(int at)
+{
+    struct node *n = &nodes[at];
+    struct protocol_parts parts = {.config = &n->config};
+    struct config_timeout *o = &n->config.timeout;
+    uint64_t ring_seq;
+    char error[256];
+    snprintf(n->dir, sizeof n->dir, "%s/%d", directory, at);
+    n->config.totem.nodeid = (uint32_t)at + 1;
+    /* Long: this test is to pass on a machine that has other things to do. */
+    o->token_ns = 300 * second_ns;
+    o->token_retransmit_ns = 50 * second_ns;
+    o->consensus_ns = o->downcheck_ns = second_ns;
+    o->join_ns = o->hold_ns = o->merge_ns = second_ns / 10;
+    make_net(n, at, &parts);
+    make_core(n, &parts);
+    CHECK(ringstate_open(&parts.ringstate, n->dir, "counts", &ring_seq, error,
+                         sizeof error) == 0);
+    make_server(n, at, &parts);
+    parts.signal_fd = eventfd(0, EFD_NONBLOCK); /* never readable */
+    CHECK(loop_open(&parts.loop) == 0 && parts.signal_fd >= 0);
+    make_protocol(n, &parts);
+}
+
+static void node_close(struct node *n)
+{
+    struct protocol_parts p = n->p->p;
+    char path[96];
+    server_close(p.server);
+    totem_free(p.totem);
+    group_free(p.group);
+    seal_free(p.seal);
+    net_close(p.net);
+    loop_close(p.loop);
+    ringstate_close(p.ringstate);
+    close(p.signal_fd);
+    free(n->p);
+    snprintf(path, sizeof path, "%s/ring-counts", n->dir);
+    unlink(path);
+    rmdir(n->dir);
+}
+
+static void nodes_round(void)
+{
+    int before = place;
+    enum stage at = stage_enter(POLL);
+    for (place = 0; place < NODES; place++)
+        round_once(nodes[place].p);
+    place = before;
+    stage = at;
+    rounds++;
+}
+
+/* --- clients -------------------------------------------------------------- */
+
+static uint8_t payload[MESSAGE_MAX];
+static uint64_t received; /* messages, by all handles */
+
+/* At the first node, and at the second, where all others are too. */
+static evs_handle_t sender, receiver;
+
+static void on_message(hdb_handle_t h, unsigned int node, const void *message,
+                       size_t size)
+{
+    (void)h, (void)node, (void)message, (void)size;
+    received++;
+}
+
+/* A client of node `at` that has joined the group `name`. */
+static evs_handle_t client(int at, const char *name, size_t event_bytes)
+{
+    static evs_callbacks_t callbacks = {.evs_deliver_fn = on_message};
+    struct evs_group g = {{0}};
+    evs_handle_t h = 0;
+    setenv(CHANNEL_RUN_DIR_ENV, nodes[at].dir, 1);
+    CHECK(evs_initialize_rings(&h, &callbacks, 0, event_bytes) == CS_OK);
+    memcpy(g.key, name, strlen(name));
+    enum stage before = stage_enter(REQUEST);
+    CHECK(evs_join(h, &g, 1) == CS_OK);
+    stage = before;
+    return h;
+}
+
+/* The daemon's side of the first client of a node. */
+static struct client *behind(int node)
+{
+    struct client *c = nodes[node].p->p.server->clients[0];
+    CHECK(c != NULL);
+    return c;
+}
+
+static void burst(uint64_t messages, size_t size)
+{
+    struct iovec v = {payload, size};
+    enum stage before = stage_enter(SUBMIT);
+    for (uint64_t i = 0; i < messages; i++)
+        CU_ASSERT_EQUAL(evs_mcast_joined(sender, EVS_TYPE_AGREED, &v, 1),
+                        CS_OK);
+    stage = before;
+}
+
+static void dispatch(evs_handle_t h)
+{
+    enum stage before = stage_enter(DISPATCH);
+    place = h == sender ? 0 : 1;
+    CHECK(evs_dispatch(h, CS_DISPATCH_ALL) == CS_OK);
+    place = 0;
+    stage = before;
+}
+
+static void finalize(evs_handle_t h)
+{
+    const struct server_stats *now = server_stats_get(nodes[1].p->p.server);
+    uint64_t before = now->clients_now;
+    CU_ASSERT_EQUAL(evs_finalize(h), CS_OK);
+    while (now->clients_now == before)
+        nodes_round();
+}
+
+static struct server_stats stats(int at)
+{
+    return *server_stats_get(nodes[at].p->p.server);
+}
+
+/* Rounds until both nodes have put that many messages into event rings. */
+static void deliver(uint64_t first, uint64_t second)
+{
+    uint64_t end = loop_now_ns() + 60 * second_ns;
+    first += stats(0).delivered;
+    second += stats(1).delivered;
+    while ((stats(0).delivered < first || stats(1).delivered < second) &&
+           loop_now_ns() < end)
+        nodes_round();
+    CU_ASSERT_EQUAL(stats(0).delivered, first);
+    CU_ASSERT_EQUAL(stats(1).delivered, second);
+}
+
+/* --- what is expected ----------------------------------------------------- */
+
+/* The messages that were counted. */
+struct run {
+    const char *path;
+    uint64_t messages;
+    size_t size;
+};
+
+/* Of the payload `copies` are made in that stage: besides there are headers,
+ * tokens and the ends of messages that were cut, less than a half for small
+ * messages and less than a tenth for large ones. No allocation, and at most so
+ * many calls per 1,000 messages. */
+static void expect(const struct run *r, int node, enum stage s, uint64_t copies,
+                   uint64_t calls_max)
+{
+    const struct counts *c = &counts[node][s];
+    uint64_t bytes = copies * r->messages * r->size;
+    uint64_t slack = r->messages * r->size / (r->size < 1000 ? 2 : 10);
+    double n = (double)r->messages;
+    printf("    %-22s %-9s node %d: %5.2f copies, %7.1f calls per 1000, "
+           "%g allocations\n",
+           r->path, stage_names[s], node + 1,
+           (double)c->copied / n / (double)r->size, 1000 * (double)c->calls / n,
+           (double)c->allocations);
+    CU_ASSERT(c->copied >= bytes);
+    CU_ASSERT(c->copied < bytes + slack);
+    CU_ASSERT(c->calls * 1000 <= calls_max * r->messages);
+    CU_ASSERT_EQUAL(c->allocations, 0);
+}
+
+static void allocations_none(void)
+{
+    for (int n = 0; n < NODES; n++)
+        for (int s = SUBMIT; s < STAGES; s++)
+            CU_ASSERT_EQUAL(counts[n][s].allocations, 0);
+}
+
+/* True, and told, if it cannot be tested here. */
+static bool skips(bool can, const char *what)
+{
+    if (can)
+        return false;
+    printf("SKIP %s\n", what);
+    skipped++;
+    return true;
+}
+
+/* --- submitting ----------------------------------------------------------- */
+
+/* The daemon looks at the ring without being told. */
+static void keep_awake(void)
+{
+    client_activate(nodes[0].p->p.server, behind(0));
+    ring_disarm(&behind(0)->submit);
+}
+
+static void fetch(uint64_t messages)
+{
+    deliver(messages, messages);
+    dispatch(sender);
+    dispatch(receiver);
+}
+
+static void submit_awake(void)
+{
+    struct run small = {"submit 64 B, awake", 2000, SMALL};
+    keep_awake();
+    counts_clear();
+    burst(small.messages, SMALL);
+    expect(&small, 0, SUBMIT, 1, 63); /* at each 16th: is the daemon alive? */
+    fetch(small.messages);
+    struct run large = {"submit 64 KiB, awake", 30, LARGE};
+    keep_awake();
+    counts_clear();
+    burst(large.messages, LARGE);
+    expect(&large, 0, SUBMIT, 1, 67);
+    fetch(large.messages);
+}
+
+/* Who dozes is rung once: before the client waits itself. */
+static void submit_dozing(void)
+{
+    struct run small = {"submit 64 B, dozing", 2000, SMALL};
+    keep_awake();
+    CU_ASSERT(ring_doze(&behind(0)->submit));
+    counts_clear();
+    burst(small.messages, SMALL);
+    expect(&small, 0, SUBMIT, 1, 63);
+    counts_clear();
+    dispatch(sender);
+    dispatch(sender);
+    CU_ASSERT_EQUAL(counts[0][DISPATCH].calls, 1 + 2); /* and 2 looks */
+    fetch(small.messages);
+}
+
+static void submit_asleep(void)
+{
+    struct run small = {"submit 64 B, asleep", 1000, SMALL};
+    keep_awake();
+    counts_clear();
+    for (uint64_t i = 0; i < small.messages; i++) {
+        ring_arm(&behind(0)->submit);
+        burst(1, SMALL);
+    }
+    expect(&small, 0, SUBMIT, 1, 2000);
+    CU_ASSERT_EQUAL(counts[0][SUBMIT].calls, 2 * small.messages);
+    fetch(small.messages);
+}
+
+/* --- the whole way -------------------------------------------------------- */
+
+/* What the modules say of themselves. */
+struct figures {
+    uint64_t send_calls, receive_calls, wakes, doorbells, rounds;
+};
+
+static struct figures figures_of(int node)
+{
+    const struct protocol_parts *p = &nodes[node].p->p;
+    const struct net_stats *n = net_stats_get(p->net);
+    return (struct figures){.send_calls = n->send_calls,
+                            .receive_calls = n->receive_calls,
+                            .wakes = server_stats_get(p->server)->wakes,
+                            .doorbells = server_stats_get(p->server)->doorbells,
+                            .rounds = rounds};
+}
+
+/* Every call is one that is known, and no more. */
+static void calls_known(int node, struct figures before)
+{
+    const struct counts *c = counts[node];
+    struct figures now = figures_of(node);
+    uint64_t r = now.rounds - before.rounds;
+    CU_ASSERT_EQUAL(c[SEND].calls, now.send_calls - before.send_calls);
+    CU_ASSERT_EQUAL(c[RECEIVE].calls, now.receive_calls - before.receive_calls);
+    CU_ASSERT_EQUAL(c[DELIVER].calls + c[FLUSH].calls,
+                    now.wakes - before.wakes);
+    /* One wait, and one look at the bells if one rang. */
+    CU_ASSERT(c[POLL].calls >= r);
+    CU_ASSERT(c[POLL].calls <= r + now.doorbells - before.doorbells);
+    CU_ASSERT_EQUAL(c[TAKE].calls + c[SEAL].calls + c[OPEN].calls +
+                        c[STORE].calls + c[GROUP].calls,
+                    0);
+}
+
+static struct figures begun[NODES];
+
+static void whole_way(uint64_t batches, uint64_t batch, size_t size)
+{
+    counts_clear();
+    for (int n = 0; n < NODES; n++)
+        begun[n] = figures_of(n);
+    for (uint64_t i = 0; i < batches; i++) {
+        keep_awake();
+        burst(batch, size);
+        fetch(batch);
+    }
+    allocations_none();
+    for (int n = 0; n < NODES; n++) {
+        calls_known(n, begun[n]);
+        CU_ASSERT_EQUAL(figures_of(n).wakes - begun[n].wakes, batches);
+    }
+}
+
+/* Stages in the order of the way: at the first node that of a message sent and
+ * delivered, at the second that of one received. */
+static const struct {
+    int node;
+    enum stage stage;
+    uint64_t copies_small, copies_large;
+    uint64_t calls_small, calls_large; /* at most, for 1,000 messages */
+} way[] = {{0, SUBMIT, 1, 1, 63, 80},  {0, TAKE, 1, 1, 0, 0},
+           {0, SEAL, 1, 1, 0, 0},      {0, SEND, 0, 0, 8, 1500},
+           {0, STORE, 0, 0, 0, 0},     {0, GROUP, 0, 1, 0, 0},
+           {0, DELIVER, 1, 1, 1, 40},  {0, FLUSH, 0, 0, 1, 40},
+           {0, DISPATCH, 0, 0, 1, 40}, {1, RECEIVE, 0, 0, 20, 3000},
+           {1, OPEN, 1, 1, 0, 0},      {1, STORE, 1, 1, 0, 0},
+           {1, GROUP, 0, 1, 0, 0},     {1, DELIVER, 1, 1, 1, 40},
+           {1, FLUSH, 0, 0, 1, 40},    {1, DISPATCH, 0, 0, 1, 40}};
+
+static void whole_way_small(void)
+{
+    struct run r = {"64 B", 10000, SMALL};
+    whole_way(10, 1000, SMALL);
+    for (size_t i = 0; i < sizeof way / sizeof *way; i++)
+        expect(&r, way[i].node, way[i].stage, way[i].copies_small,
+               way[i].calls_small);
+}
+
+static void whole_way_large(void)
+{
+    struct run r = {"64 KiB", 500, LARGE};
+    whole_way(20, 25, LARGE);
+    for (size_t i = 0; i < sizeof way / sizeof *way; i++)
+        expect(&r, way[i].node, way[i].stage, way[i].copies_large,
+               way[i].calls_large);
+}
+
+/* --- several clients, and one that does not read ---------------------------
+ */
+
+static void eight_clients(void)
+{
+    enum { MORE = 7 };
+    struct run r = {"64 KiB to 8", 100, LARGE};
+    evs_handle_t more[MORE];
+    for (int i = 0; i < MORE; i++)
+        more[i] = client(1, "g", 0);
+    for (int i = 0; i < MORE; i++)
+        dispatch(more[i]);
+    counts_clear();
+    begun[1] = figures_of(1);
+    for (uint64_t i = 0; i < r.messages / 10; i++) {
+        burst(10, LARGE);
+        deliver(10, 10 * (1 + MORE));
+        dispatch(sender);
+        dispatch(receiver);
+        for (int k = 0; k < MORE; k++)
+            dispatch(more[k]);
+    }
+    calls_known(1, begun[1]);
+    allocations_none();
+    /* Each is woken once for what came while it slept. */
+    CU_ASSERT_EQUAL(figures_of(1).wakes - begun[1].wakes,
+                    r.messages / 10 * (1 + MORE));
+    expect(&r, 1, GROUP, 1, 0);
+    expect(&r, 1, DELIVER, 1 + MORE, 100 * (1 + MORE));
+    expect(&r, 1, DISPATCH, 0, 100 * (1 + MORE));
+    for (int i = 0; i < MORE; i++)
+        finalize(more[i]);
+}
+
+/* What finds no room is copied twice: into the overflow, and out of it. */
+static void overflow(void)
+{
+    enum { MESSAGES = 20 };
+    evs_handle_t slow = client(1, "g", 1);
+    dispatch(slow);
+    received = 0;
+    counts_clear();
+    burst(MESSAGES, LARGE);
+    deliver(MESSAGES, 2 * MESSAGES);
+    dispatch(slow);
+    uint64_t direct = received;
+    CU_ASSERT(direct >= 1 && direct < MESSAGES / 2);
+    while (received < MESSAGES) {
+        nodes_round();
+        dispatch(slow);
+    }
+    uint64_t want = MESSAGES + direct + 2 * (MESSAGES - direct);
+    uint64_t copied = counts[1][POLL].copied + counts[1][DELIVER].copied +
+                      counts[1][FLUSH].copied;
+    printf("    overflow: %g of %d messages, %.2f copies of each\n",
+           (double)(MESSAGES - direct), MESSAGES,
+           ((double)copied / LARGE - MESSAGES - (double)direct) /
+               (double)(MESSAGES - direct));
+    CU_ASSERT(copied >= want * LARGE && copied < want * LARGE + LARGE);
+    allocations_none();
+    dispatch(sender);
+    dispatch(receiver);
+    finalize(slow);
+}
+
+/* --- requests and queries ------------------------------------------------- */
+
+static void join_and_leave(uint64_t times)
+{
+    struct evs_group g = {"another"};
+    enum stage before = stage_enter(REQUEST);
+    place = 1;
+    for (uint64_t i = 0; i < times; i++) {
+        CU_ASSERT_EQUAL(evs_join(receiver, &g, 1), CS_OK);
+        CU_ASSERT_EQUAL(evs_leave(receiver, &g, 1), CS_OK);
+    }
+    place = 0;
+    stage = before;
+}
+
+static void requests(void)
+{
+    enum { REQUESTS = 500 };
+    struct run r = {"join or leave", 2 * REQUESTS, 1};
+    counts_clear();
+    begun[1] = figures_of(1);
+    join_and_leave(REQUESTS);
+    /* The bell and a look whether it is heard; to sleep, the byte that wakes.
+     */
+    expect(&r, 1, REQUEST, 0, 4000);
+    /* The daemon: that byte, beside what it does in any round. */
+    struct figures now = figures_of(1);
+    const struct counts *c = counts[1];
+    CU_ASSERT(c[POLL].calls + c[FLUSH].calls + c[TAKE].calls <=
+              now.rounds - begun[1].rounds + now.doorbells -
+                  begun[1].doorbells + r.messages);
+    CU_ASSERT_EQUAL(c[POLL].copied + c[TAKE].copied, 0);
+    allocations_none();
+}
+
+static void query(evs_handle_t h, int at)
+{
+    unsigned local = 0, members[NODES];
+    size_t count = NODES;
+    place = at;
+    enum stage before = stage_enter(QUERY);
+    CU_ASSERT_EQUAL(evs_membership_get(h, &local, members, &count), CS_OK);
+    stage = before;
+    place = 0;
+    CU_ASSERT_EQUAL(local, (unsigned)at + 1);
+    CU_ASSERT_EQUAL(count, NODES);
+}
+
+/* A query that neither side slept over makes no call at all: enough that there
+ * are some. Whether they sleep is up to who else wants the processors, so it is
+ * asked until enough were answered awake, or for long. */
+static void query_awake(void)
+{
+    enum { WANTED = 5 };
+    uint64_t quiet = 0, asked = 0, worker_calls = 0;
+    if (skips(sysconf(_SC_NPROCESSORS_ONLN) > 1,
+              "queries, worker awake: one processor"))
+        return;
+    uint64_t end = loop_now_ns() + 60 * second_ns;
+    counts_clear();
+    drives = false;
+    while (quiet < WANTED && loop_now_ns() < end) {
+        struct server_stats a = stats(0);
+        uint64_t client = counts[0][QUERY].calls;
+        uint64_t worker = counts[0][WORKER].calls;
+        query(sender, 0);
+        asked++;
+        struct server_stats b = stats(0);
+        if (b.query_sleeps != a.query_sleeps ||
+            b.query_wakes != a.query_wakes || counts[0][QUERY].calls != client)
+            continue;
+        quiet++;
+        worker_calls += counts[0][WORKER].calls - worker;
+    }
+    drives = true;
+    printf("    query, awake: %g of %g without a call, in which the worker "
+           "made %g\n",
+           (double)quiet, (double)asked, (double)worker_calls);
+    CU_ASSERT(quiet > 0);
+    /* It looks for new clients at every 256th turn. */
+    CU_ASSERT(worker_calls <= quiet / 2);
+    CU_ASSERT_EQUAL(counts[0][QUERY].copies + counts[0][WORKER].copies, 0);
+    allocations_none();
+}
+
+static void query_asleep(void)
+{
+    enum { QUERIES = 500 };
+    struct run r = {"query, asleep", QUERIES, 1};
+    struct ring_shared *words = behind(1)->query.shared;
+    drives = false;
+    counts_clear();
+    for (int i = 0; i < QUERIES; i++) {
+        while (atomic_load(&words->asleep) != RING_ASLEEP)
+            sched_yield();
+        query(receiver, 1);
+    }
+    drives = true;
+    expect(&r, 1, QUERY, 0, 3000); /* the bell, to sleep, the byte */
+    expect(&r, 1, WORKER, 0, 2500);
+    CU_ASSERT(counts[1][QUERY].calls >= QUERIES);
+    allocations_none();
+}
+
+/* --- instruction by instruction ------------------------------------------- */
+
+#if defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__) &&                   \
+    !defined(__SANITIZE_THREAD__)
+enum { TRAP_FLAG = 0x100, STEPPABLE = 1 };
+
+static _Atomic bool stepping;
+
+/* The instruction at `at` is about to be executed. */
+static void look(const uint8_t *at)
+{
+    while (*at == 0x66 || *at == 0xf2 || *at == 0xf3 || *at == 0x2e ||
+           *at == 0x3e || *at == 0x64 || *at == 0x65)
+        at++;
+    bool lock = *at == 0xf0;
+    if ((*at & 0xf0) == 0x40)
+        at++;
+    /* An exchange with memory is locked without being told so. */
+    if (lock || ((*at == 0x86 || *at == 0x87) && at[1] < 0xc0))
+        add(&here()->locked, 1);
+    if (at[0] == 0x0f && at[1] == 0x05)
+        add(&here()->entries, 1);
+}
+
+static void on_trap(int signal, siginfo_t *info, void *context)
+{
+    ucontext_t *u = context;
+    greg_t *flags = &u->uc_mcontext.gregs[REG_EFL];
+    (void)signal, (void)info;
+    if (!stepping) {
+        *flags &= ~TRAP_FLAG;
+        return;
+    }
+    *flags |= TRAP_FLAG;
+    look((const uint8_t *)(uintptr_t)u->uc_mcontext.gregs[REG_RIP]);
+}
+
+static void step_begin(void)
+{
+    struct sigaction a = {.sa_sigaction = on_trap, .sa_flags = SA_SIGINFO};
+    sigaction(SIGTRAP, &a, NULL);
+    stepping = true;
+    raise(SIGTRAP); /* from its end on */
+    counts_clear();
+}
+
+static void step_end(void)
+{
+    stepping = false;
+}
+#else
+enum { STEPPABLE = 0 };
+#define step_begin() (void)0
+#define step_end() (void)0
+#endif
+
+/* At most `each` for a message and `once` for all of them; the C library takes
+ * up to two for each system call. */
+static void expect_locked(const struct run *r, int node, enum stage s,
+                          uint64_t each, uint64_t once)
+{
+    const struct counts *c = &counts[node][s];
+    printf("    %-22s %-9s node %d: %5.2f locked instructions, and %g calls\n",
+           r->path, stage_names[s], node + 1,
+           (double)c->locked / (double)r->messages, (double)c->entries);
+    CU_ASSERT(c->locked <= each * r->messages + once + 2 * c->entries);
+}
+
+/* What entered the kernel was a function that is wrapped. */
+static void entries_known(void)
+{
+    for (int n = 0; n < NODES; n++)
+        for (int s = SUBMIT; s < STAGES; s++)
+            if (s != WORKER && counts[n][s].entries != counts[n][s].calls) {
+                printf("    %s: %g calls, %g entries\n", stage_names[s],
+                       (double)counts[n][s].calls,
+                       (double)counts[n][s].entries);
+                CU_FAIL("a call that is not wrapped");
+            }
+}
+
+static const char steps_why[] =
+    "locked instructions: x86-64 without sanitizers only";
+
+static void locked_submit(void)
+{
+    struct run r = {"submit 64 B, awake", 16, SMALL};
+    if (skips(STEPPABLE, steps_why))
+        return;
+    keep_awake();
+    step_begin();
+    burst(r.messages, SMALL);
+    step_end();
+    expect_locked(&r, 0, SUBMIT, 7, 0);
+    entries_known();
+    fetch(r.messages);
+}
+
+static void locked_way(void)
+{
+    /* Rings are given back, and clients woken, once for all. */
+    static const uint64_t once[STAGES] = {[POLL] = 8, [TAKE] = 2, [FLUSH] = 2};
+    struct run r = {"64 B", 16, SMALL};
+    if (skips(STEPPABLE, steps_why))
+        return;
+    keep_awake();
+    step_begin();
+    burst(r.messages, SMALL);
+    fetch(r.messages);
+    step_end();
+    for (int n = 0; n < NODES; n++)
+        for (enum stage s = POLL; s < STAGES; s++)
+            expect_locked(&r, n, s, 0, once[s]);
+    expect_locked(&r, 0, DISPATCH, 0, 6);
+    expect_locked(&r, 1, DISPATCH, 0, 6);
+    CU_ASSERT(counts[0][SEND].entries > 0 && counts[1][RECEIVE].entries > 0);
+    entries_known();
+}
+
+static void locked_request(void)
+{
+    struct run r = {"join or leave", 4, 1};
+    if (skips(STEPPABLE, steps_why))
+        return;
+    step_begin();
+    join_and_leave(r.messages / 2);
+    step_end();
+    expect_locked(&r, 1, REQUEST, 19, 0);
+    CU_ASSERT(counts[1][REQUEST].entries >= r.messages);
+    entries_known();
+}
+
+static void locked_query(void)
+{
+    struct run r = {"query", 4, 1};
+    if (skips(STEPPABLE, steps_why))
+        return;
+    drives = false;
+    step_begin();
+    for (uint64_t i = 0; i < r.messages; i++)
+        query(receiver, 1);
+    step_end();
+    drives = true;
+    expect_locked(&r, 1, QUERY, 11, 0);
+    entries_known();
+}
+
+/* --- is the list of wrapped functions whole? -------------------------------
+ */
+
+/* What the objects on these paths may ask for beside each other and what is
+ * wrapped: none of these enters the kernel but at the start and at the end. The
+ * clock is read without; locks enter it only when two threads want one. */
+static const char *const allowed =
+    "(EVP|OSSL_PARAM|urcu_qsbr|(__)?cds_wfcq)_.*|CRYPTO_memcmp|abort|"
+    "_GLOBAL_OFFSET_TABLE_|__errno_location|explicit_bzero|mem(cmp|set)|"
+    "snprintf|str(error|len)|clock_gettime|pthread_(atfork|join|once|self|"
+    "mutex(attr)?_[a-z]*)|epoll_c(tl|reate1)|eventfd|socket|socketpair|connect|"
+    "setsockopt|shutdown|close|getrandom|munmap";
+
+static const char *const objects =
+    "api/client.o api/evs.o api/handle.o ipc/ring.o ipc/spin.o "
+    "daemon/server/server.o daemon/server/take.o daemon/server/client.o "
+    "daemon/server/worker.o daemon/server/protocol.o daemon/server/mailbox.o "
+    "daemon/server/view.o daemon/server/query.o daemon/server/serve_*.o "
+    "daemon/group/*.o daemon/totem/*.o "
+    "daemon/service/*.o daemon/crypto/*.o daemon/net/send.o "
+    "daemon/net/receive.o daemon/loop/loop.o";
+
+/* What the objects ask for, less what ours define and what is wrapped. */
+static void list_whole(void)
+{
+    char self[256], command[2048];
+    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+    CU_ASSERT_FATAL(n > 0);
+    self[n] = '\0';
+    if (skips(STEPPABLE && system("nm --version >/dev/null 2>&1") == 0,
+              "list of wrapped functions: no nm, or a sanitizer's own"))
+        return;
+    n = snprintf(
+        command, sizeof command,
+        "export LC_ALL=C A='%s/ours' B='%s/asked' C='%s'; "
+        "cd \"$(dirname '%s')/..\" || exit 1; "
+        "{ nm --defined-only -g daemon/*/*.o config/*.o ipc/*.o api/*.o; "
+        "nm 'unit%s' | sed -n 's/ __wrap_/ /p'; } | "
+        "awk 'NF == 3 { print $3 }' | sort -u >$A; "
+        "nm -u %s | awk 'NF == 2 { print $2 }' | sort -u | comm -23 - $A >$B; "
+        "[ $(grep -cEx \"$C\" $B) -gt 20 ] || echo too few >>$B; "
+        "! grep -Evx \"$C\" $B; e=$?; rm $A $B; exit $e",
+        directory, directory, allowed, self, strrchr(self, '/'), objects);
+    CU_ASSERT_FATAL(n > 0 && (size_t)n < sizeof command);
+    fflush(stdout);
+    CU_ASSERT_EQUAL(system(command), 0);
+}
+
+/* --- running ---------------------------------------------------------------
+ */
+
+static void begin(void)
+{
+    drives = true;
+    for (size_t i = 0; i < NODES; i++)
+        addresses[i].s_addr = htonl(0x7f000002 + (uint32_t)i);
+    for (int i = 0; i < NODES; i++)
+        node_open(i);
+    uint64_t end = loop_now_ns() + 20 * second_ns;
+    while ((nodes[0].p->report.member_count < NODES ||
+            nodes[1].p->report.member_count < NODES) &&
+           loop_now_ns() < end)
+        nodes_round();
+    CHECK(nodes[1].p->report.member_count == NODES);
+    sender = client(0, "g", 0);
+    receiver = client(1, "g", 0);
+    dispatch(sender);
+    dispatch(receiver);
+    /* Every page and every path once, before anything is counted. */
+    for (int i = 0; i < 2; i++) {
+        for (int k = 0; k < 20; k++)
+            burst(1, k % 2 == 0 ? SMALL : LARGE);
+        fetch(20);
+    }
+}
+
+static void end(void)
+{
+    evs_finalize(sender);
+    evs_finalize(receiver);
+    for (int i = 0; i < NODES; i++)
+        node_close(&nodes[i]);
+    rmdir(directory);
+}
+
+static const struct unit_test tests[] = {
+    {"two nodes, a client each", begin},
+    {"submit, daemon awake", submit_awake},
+    {"submit, daemon dozing", submit_dozing},
+    {"submit, daemon asleep", submit_asleep},
+    {"the whole way, 64 B", whole_way_small},
+    {"the whole way, 64 KiB", whole_way_large},
+    {"delivery to 8 clients", eight_clients},
+    {"overflow", overflow},
+    {"requests", requests},
+    {"queries, worker awake", query_awake},
+    {"queries, worker asleep", query_asleep},
+    {"functions that are wrapped", list_whole},
+    {"locked instructions: submit", locked_submit},
+    {"locked instructions: the whole way", locked_way},
+    {"locked instructions: requests", locked_request},
+    {"locked instructions: queries", locked_query}};
+
+int main(void)
+{
+    CRYPTO_set_mem_functions(library_malloc, library_realloc, library_free);
+    if (mkdtemp(directory) == NULL || CU_initialize_registry() != CUE_SUCCESS)
+        return 2;
+    CU_pSuite suite = CU_add_suite("counts", NULL, NULL);
+    for (size_t i = 0; i < sizeof tests / sizeof *tests; i++)
+        if (CU_add_test(suite, tests[i].name, tests[i].run) == NULL)
+            return 2;
+    CU_basic_set_mode(CU_BRM_VERBOSE);
+    CU_basic_run_tests();
+    end();
+    unsigned failed = CU_get_number_of_tests_failed();
+    unsigned run = CU_get_number_of_tests_run();
+    CU_cleanup_registry();
+    run -= failed + skipped;
+    printf("\n%u passed, %u failed, %u skipped\n", run, failed, skipped);
+    return failed > 0;
+}
