@@ -66,6 +66,7 @@ static struct {
     unsigned configurations;
     bool transitional; /* the last configuration was */
     bool first_put;    /* the first configuration is in the trace */
+    bool joining;      /* the join may not have taken effect yet */
     struct evs_ring_id ring;
     uint64_t configuration_ns;
     uint32_t members[MEMBERS_MAX];
@@ -401,6 +402,10 @@ static void on_configuration(hdb_handle_t handle, const unsigned int *members,
         wrong("configuration of %zu members without this node", member_count);
         return;
     }
+    /* The messages of one that was told before the join may have passed by: the
+     * section begins with the last of these. */
+    if (now.joining && !now.first_put)
+        now.configurations = 0;
     bool first = now.configurations++ == 0;
     if (ring == NULL) {
         wrong("configuration without a ring identity");
@@ -455,13 +460,16 @@ static cs_error_t section_connect(void)
     for (uint32_t i = 0; i < all.watch_count; i++)
         all.watches[i].may_gap = true;
     put(TRACE_SECTION, 0, now.node, now.incarnation);
+    put(TRACE_JOINED, 0, 0, 0);
     put(TRACE_TIME, 0, 0, now_ns());
     if (opt.events) {
         event_begin("connected");
         printf(" node %" PRIu32 "\n", now.node);
     }
+    /* What was told before the join took effect is here by now. */
+    now.joining = true;
     (void)evs_dispatch(now.handle, CS_DISPATCH_ALL);
-    put(TRACE_JOINED, 0, 0, 0);
+    now.joining = false;
     return CS_OK;
 }
 
