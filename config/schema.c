@@ -22,7 +22,7 @@ const struct schema_key schema_keys[] = {
     {"totem", "mcastport", SCHEMA_PORT, AT(totem.mcastport),
         1, 65534, NULL, NULL},
     {"totem", "nodeid", SCHEMA_COUNT, AT(totem.nodeid),
-        1, UINT32_MAX, NULL, NULL},
+        1, UINT32_MAX - 1, NULL, NULL}, /* the highest is CLM's "local" */
     {"totem", "nodename", SCHEMA_TEXT, AT(totem.nodename),
         1, 255, "bytes of name", NULL},
     {"totem", "netmtu", SCHEMA_COUNT, AT(totem.netmtu),

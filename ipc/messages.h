@@ -207,7 +207,7 @@ enum ipc_clm_track_flags { /* as SA_TRACK_... */
 /* CURRENT: one event with all nodes. CHANGES, CHANGES_ONLY: an event at each
  * new view from now on; replaces what was asked for before. The library has
  * checked the flags; what makes no sense costs the connection. Answered by
- * ipc_reply, which comes before the event: TRY_AGAIN, if there is no view
+ * ipc_reply, when the event can be read already: TRY_AGAIN, if there is no view
  * yet, and then nothing has changed. */
 struct ipc_clm_track {
     uint32_t flags;
@@ -217,7 +217,8 @@ _Static_assert(sizeof(struct ipc_clm_track) == 8, "ipc ABI");
 
 /* TRACK_STOP is answered by ipc_reply, NOT_EXIST: nothing was tracked. */
 
-/* Answered by ipc_reply (TRY_AGAIN: no view yet) and then by an event. */
+/* Answered by an event, and then by ipc_reply (TRY_AGAIN: no view yet, and no
+ * event). */
 struct ipc_clm_node_get {
     uint64_t invocation;
     uint32_t node_id; /* 0xffffffff: the local one */

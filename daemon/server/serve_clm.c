@@ -71,11 +71,14 @@ static void track(struct server *s, struct client *c, const uint8_t *body)
 
     memcpy(&t, body, sizeof t);
     /* The client may have changed the flags since they were judged. */
-    if (!clm_flags_ok(t.flags))
+    if (!clm_flags_ok(t.flags)) {
         client_drop_corrupt(s, c, "record");
-    else
-        reply(s, c, clm_track(s->clm, c->slot, t.flags));
+        return;
+    }
+    enum ipc_error result = clm_track(s->clm, c->slot, t.flags);
     tell(s);
+    client_publish_events(s, c);
+    reply(s, c, result);
 }
 
 static void node_get(struct server *s, struct client *c, const uint8_t *body)
@@ -86,9 +89,10 @@ static void node_get(struct server *s, struct client *c, const uint8_t *body)
     struct ipc_clm_node_event event = {.result = IPC_ERR_NOT_EXIST};
 
     memcpy(&get, body, sizeof get);
-    reply(s, c, view == NULL ? IPC_ERR_TRY_AGAIN : IPC_OK);
-    if (view == NULL)
+    if (view == NULL) {
+        reply(s, c, IPC_ERR_TRY_AGAIN);
         return;
+    }
     node = clm_view_find(view, get.node_id);
     if (node != NULL) {
         event.result = IPC_OK;
@@ -98,6 +102,8 @@ static void node_get(struct server *s, struct client *c, const uint8_t *body)
     client_put_event(s, c, IPC_EVENT_CLM_NODE,
                      (struct bytes){(const uint8_t *)&event, sizeof event},
                      (struct bytes){NULL, 0});
+    client_publish_events(s, c);
+    reply(s, c, IPC_OK);
 }
 
 static void clm_answer(struct server *s, struct client *c, const uint8_t *body)

@@ -69,6 +69,8 @@ struct recovery {
     bool retrans_mine;     /* this node set the token's retrans flag */
     uint32_t quiet_visits; /* in a row that saw the flag down */
     uint64_t install_seq;  /* token.seq at the first of them */
+    uint64_t idle_seq;     /* token.seq at the last visit */
+    uint32_t idle_visits;  /* in a row that nothing was sent between */
     bool token_started;    /* representative: the first token is out */
 };
 
@@ -195,6 +197,8 @@ void commit_begin(struct totem *t, const struct set *members);
 void commit_on(struct totem *t, const struct wire_commit *commit);
 
 void recovery_enter(struct totem *t);
+/* Before a visit: this recovery will never end. */
+bool recovery_stalls(struct totem *t);
 void recovery_visit(struct totem *t);
 void recovery_packet(struct totem *t, uint32_t sender,
                      const struct wire_data *data);

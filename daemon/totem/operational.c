@@ -359,6 +359,10 @@ void token_on(struct totem *t, uint32_t sender, const struct wire_token *token)
         gather_enter(t, "member failed to receive", r->stuck_id);
         return;
     }
+    if (t->state == TOTEM_RECOVERY && recovery_stalls(t)) {
+        gather_enter(t, "recovery does not end", 0);
+        return;
+    }
     token_visit(t);
 }
 

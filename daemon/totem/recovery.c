@@ -12,6 +12,8 @@
 
 #include "daemon/base/check.h"
 
+enum { IDLE_VISITS_MAX = 8 };
+
 static const struct wire_commit_entry *own_entry(const struct totem *t)
 {
     return &t->commit.entries[ring_index(&t->forming, t->config.node_id)];
@@ -179,6 +181,19 @@ static void flag_update(struct totem *t, bool sending)
     v->quiet_visits = t->token.retrans ? 0 : v->quiet_visits + 1;
     if (v->quiet_visits == 1)
         v->install_seq = t->token.seq;
+}
+
+/* The flag is up, and for rotations nobody has sent anything, though all have
+ * all: then nobody holds it up, and it would stay for ever. A token that no
+ * member wrote so is the only way to that. */
+bool recovery_stalls(struct totem *t)
+{
+    struct recovery *v = &t->recovery;
+    const struct wire_token *k = &t->token;
+    bool idle = k->retrans && k->seq == v->idle_seq && k->aru == k->seq;
+    v->idle_visits = idle ? v->idle_visits + 1 : 0;
+    v->idle_seq = k->seq;
+    return v->idle_visits > IDLE_VISITS_MAX;
 }
 
 /* This node has all that any of trans had. From now on, another may install the

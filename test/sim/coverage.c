@@ -36,6 +36,8 @@ static const struct {
     {TOTEM_RECOVERY, TOTEM_GATHER, "member leaves while forming a ring", NULL},
     {TOTEM_RECOVERY, TOTEM_GATHER, "next member unreachable", NULL},
     {TOTEM_RECOVERY, TOTEM_GATHER, "token lost in recovery", NULL},
+    {TOTEM_RECOVERY, TOTEM_GATHER, "recovery does not end",
+     "a token that no member wrote so is the only way; fuzzer totem"},
     {TOTEM_RECOVERY, TOTEM_LEFT, "leaving", NULL},
     {TOTEM_STARTING, TOTEM_LEFT, "leaving",
      "the first input is TOTEM_IN_START, totem_step() checks it"},

@@ -64,8 +64,8 @@ static struct fake {
     uint32_t piece; /* nodes in an answer */
     uint64_t view;
     uint32_t members[IPC_NODES_MAX], member_count; /* LOCAL first */
-    uint32_t requests; /* of tracking, and its end */
-    uint32_t service;  /* of the last hello */
+    _Atomic uint32_t requests; /* of tracking, and its end */
+    _Atomic uint32_t service;  /* of the last hello */
 } fake;
 
 /* --- what it tells -------------------------------------------------------- */

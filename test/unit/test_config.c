@@ -196,7 +196,7 @@ static void test_unicast(void)
     CU_ASSERT_EQUAL_FATAL(c.totem.node_count, 4);
     CU_ASSERT_EQUAL(c.totem.nodes[0].s_addr, inet_addr("10.0.0.1"));
     CU_ASSERT_EQUAL(c.totem.nodes[3].s_addr, inet_addr("10.0.0.4"));
-    CU_ASSERT_EQUAL(c.totem.nodeid, 4294967295);
+    CU_ASSERT_EQUAL(c.totem.nodeid, 4294967294);
     config_free(&c);
 }
 
@@ -209,8 +209,8 @@ static void test_ranges(void)
     expect_refused("totem { window: 7 }", "8 to 8192");
     expect_refused("totem { window: 8193 }", "8 to 8192");
     expect_refused("totem { node_max: 129 }", "1 to 128");
-    expect_refused("totem { nodeid: 0 }", "1 to 4294967295");
-    expect_refused("totem { nodeid: 4294967296 }", "1 to 4294967295");
+    expect_refused("totem { nodeid: 0 }", "1 to 4294967294");
+    expect_refused("totem { nodeid: 4294967295 }", "1 to 4294967294");
     expect_refused("totem { netmtu: 575 }", "576 to 65535");
     expect_refused("totem { mcastport: 0 }", "1 to 65534");
     expect_refused("totem { mcastport: 0x10 }", "1 to 65534");
