@@ -108,7 +108,7 @@ $(B)/hostile: $(call obj,test/hostile*.c) $(B)/libevs.a
 	$(call say,LINK)
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lpthread
 
-$(B)/evscompare: $(B)/test/evscompare.o
+$(B)/evscompare: $(call obj,test/evscompare*.c)
 	$(call say,LINK)
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^
 

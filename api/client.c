@@ -289,7 +289,7 @@ static bool spin(struct spin *s, struct spin_wait *w,
             spin_hit(s);
             return true;
         }
-    } while (spin_again(s, w));
+    } while (spin_again(s, w, 1));
     return false;
 }
 
@@ -315,8 +315,12 @@ static bool wait_fd(struct conn *c, int fd, bool take, uint64_t end_ns)
                           {.fd = c->socket, .events = POLLRDHUP}};
     uint8_t bytes[64];
 
-    if (poll(p, 2, poll_ms(end_ns)) < 0)
-        return errno == EINTR;
+    if (poll(p, 2, poll_ms(end_ns)) < 0) {
+        if (errno == EINTR)
+            return true;
+        set_flag(&c->dead); /* an answer that comes later is nobody's */
+        return false;
+    }
     if ((p[0].revents & POLLIN) != 0 &&
         (!take || recv(fd, bytes, sizeof bytes, MSG_DONTWAIT) > 0))
         return true;

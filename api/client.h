@@ -21,9 +21,9 @@
 #include <stdint.h>
 
 /* The connection. Each ring has one owner at a time: the holder of its lock.
- * Order of locks: request_lock, then submit_lock; query_lock is taken alone.
- * dispatch_lock is taken with none of them, since callbacks run under it and
- * may make requests. */
+ * Order of locks: dispatch_lock, then request_lock or query_lock, then
+ * submit_lock. Callbacks run under dispatch_lock and may make requests; nobody
+ * waits for dispatch_lock with another of them. */
 struct conn {
     int socket;   /* readable: events, or the daemon's end */
     int doorbell; /* eventfd: wakes the daemon */

@@ -72,7 +72,7 @@ struct config_runtime {
 
 enum config_slow_reader { CONFIG_SLOW_PRESSURE, CONFIG_SLOW_DISCONNECT };
 
-enum { CONFIG_SPIN_MEASURE = UINT32_MAX }; /* spin_us: what a wake-up takes */
+#define CONFIG_SPIN_MEASURE UINT32_MAX /* spin_us: what a wake-up takes */
 
 struct config_ipc {
     uint32_t client_max;

@@ -130,7 +130,7 @@ struct ipc_evs_members {
 _Static_assert(sizeof(struct ipc_evs_members) == 16, "ipc ABI");
 
 /* The table of groups joined on this node is told in pieces: begin at 0, go on
- * at the `next` of the answer, until that is 0. */
+ * at the `next` of the answer, until that is 0; a piece may be empty. */
 struct ipc_evs_groups_from {
     uint32_t from;
     uint32_t reserved;
@@ -208,7 +208,8 @@ enum ipc_clm_track_flags { /* as SA_TRACK_... */
  * new view from now on; replaces what was asked for before. The library has
  * checked the flags; what makes no sense costs the connection. Answered by
  * ipc_reply, when the event can be read already: TRY_AGAIN, if there is no view
- * yet, and then nothing has changed. */
+ * yet (or, for CURRENT, its event ring is full), and then nothing has
+ * changed. */
 struct ipc_clm_track {
     uint32_t flags;
     uint32_t reserved;
@@ -217,8 +218,8 @@ _Static_assert(sizeof(struct ipc_clm_track) == 8, "ipc ABI");
 
 /* TRACK_STOP is answered by ipc_reply, NOT_EXIST: nothing was tracked. */
 
-/* Answered by an event, and then by ipc_reply (TRY_AGAIN: no view yet, and no
- * event). */
+/* Answered by an event, and then by ipc_reply (TRY_AGAIN: no view yet, or the
+ * event ring is full, and no event). */
 struct ipc_clm_node_get {
     uint64_t invocation;
     uint32_t node_id; /* 0xffffffff: the local one */

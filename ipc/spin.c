@@ -4,10 +4,15 @@
 #include <time.h>
 
 enum {
-    SCORE_FIRST = 2,
-    SCORE_MAX = 4,
-    TURNS_PER_LOOK = 16, /* at the clock, which costs as much as a few turns */
-    SHORT_FACTOR = 3     /* a wait of so many max_ns was short */
+    SCORE_SPIN = 8, /* from here on */
+    SCORE_FIRST = 16,
+    SCORE_MAX = 32,
+    SCORE_HIT = 8,
+    SCORE_VAIN = 16,
+    SCORE_LONG = 8,
+    SCORE_SHORT = 1,
+    LOOKS_PER_CLOCK = 16, /* reading it costs as much as a few looks */
+    SHORT_FACTOR = 3      /* a wait of so many max_ns was short */
 };
 
 /* A gap between two looks at the clock that only another thread's turn on this
@@ -55,21 +60,24 @@ bool spin_begin(struct spin *s, struct spin_wait *w)
     if (s->max_ns == 0)
         return false;
     /* On the way that is to be fast the clock is not read. */
-    if (s->score > 0 && s->barred_ns == 0)
+    if (s->score >= SCORE_SPIN && s->barred_ns == 0)
         return true;
     w->begin_ns = w->seen_ns = now_ns();
     if (w->begin_ns >= s->barred_ns)
         s->barred_ns = 0;
-    return s->score > 0 && s->barred_ns == 0;
+    return s->score >= SCORE_SPIN && s->barred_ns == 0;
 }
 
-bool spin_again(struct spin *s, struct spin_wait *w)
+bool spin_again(struct spin *s, struct spin_wait *w, uint32_t places)
 {
     uint64_t now;
 
     relax();
-    if (++w->turns % TURNS_PER_LOOK != 0)
+    w->spun = true;
+    w->looks += places > 0 ? places : 1;
+    if (w->looks < LOOKS_PER_CLOCK)
         return true;
+    w->looks = 0;
     now = now_ns();
     if (w->begin_ns == 0)
         w->begin_ns = w->seen_ns = now;
@@ -81,18 +89,28 @@ bool spin_again(struct spin *s, struct spin_wait *w)
     return now - w->begin_ns < s->max_ns;
 }
 
+static void learn(struct spin *s, int32_t change)
+{
+    int32_t score = (int32_t)s->score + change;
+
+    s->score = (uint32_t)(score < 0           ? 0
+                          : score > SCORE_MAX ? SCORE_MAX
+                                              : score);
+}
+
 void spin_hit(struct spin *s)
 {
-    if (s->score < SCORE_MAX)
-        s->score++;
+    learn(s, SCORE_HIT);
 }
 
 void spin_slept(struct spin *s, const struct spin_wait *w)
 {
     if (s->max_ns == 0)
         return;
-    if (now_ns() - w->begin_ns <= (uint64_t)SHORT_FACTOR * s->max_ns)
-        spin_hit(s);
-    else if (s->score > 0)
-        s->score--;
+    if (w->spun)
+        learn(s, -SCORE_VAIN);
+    else if (now_ns() - w->begin_ns <= (uint64_t)SHORT_FACTOR * s->max_ns)
+        learn(s, SCORE_SHORT);
+    else
+        learn(s, -SCORE_LONG);
 }

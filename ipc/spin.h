@@ -7,9 +7,10 @@
  * only if what is waited for tends to come within that time, and if nobody else
  * needs the processor. Both are learned:
  *
- * - A wait that ended while spinning, or that was short though it slept, speaks
- *   for spinning; a long one against. What has slept was woken late, perhaps by
- *   one who had to be woken himself, so three times `max_ns` is still short.
+ * - A wait that ended while spinning speaks for it; one that was spun through
+ *   in vain against it; both weigh a lot. A wait that slept at once speaks for
+ *   it a little if it was short. It was woken late, perhaps by one who had to
+ *   be woken himself, so three times `max_ns` is still short.
  * - A spinner that finds a gap in its own time was preempted: there are more
  *   who want to run than processors. It then sleeps at once for a while, which
  *   doubles as long as that goes on. A sleeper is also scheduled sooner than
@@ -24,7 +25,7 @@
 
 struct spin {
     uint32_t max_ns;      /* 0: never */
-    uint32_t score;       /* 0: do not spin */
+    uint32_t score;       /* high enough: spin */
     uint64_t barred_ns;   /* not before; 0: not barred. CLOCK_MONOTONIC */
     uint64_t bar_ns;      /* how long the last bar was */
     uint64_t bar_made_ns; /* and when it was made */
@@ -33,17 +34,19 @@ struct spin {
 /* One wait. */
 struct spin_wait {
     uint64_t begin_ns, seen_ns; /* 0: the clock was not read yet */
-    uint32_t turns;
+    uint32_t looks;             /* since the clock was read */
+    bool spun;
 };
 
 /* `max_ns`: what a wake-up costs; 0 on a single processor. */
 void spin_init(struct spin *s, uint32_t max_ns);
 
-/* A wait begins. True: look, and again as long as spin_again() says so; if what
- * is waited for comes, spin_hit(). False, or spin_again() is: sleep, and say so
- * by spin_slept() when it has come. */
+/* A wait begins. True: look, and again as long as spin_again() says so
+ * (`places` is how many places were looked at); if what is waited for comes,
+ * spin_hit(). False, or spin_again() is: sleep, and say so by spin_slept() when
+ * it has come. */
 bool spin_begin(struct spin *s, struct spin_wait *w);
-bool spin_again(struct spin *s, struct spin_wait *w);
+bool spin_again(struct spin *s, struct spin_wait *w, uint32_t places);
 void spin_hit(struct spin *s);
 void spin_slept(struct spin *s, const struct spin_wait *w);
 

@@ -45,7 +45,7 @@ struct admission {
     int listen_fd, epoll_fd;
     int spare_fd; /* closed to have one to refuse with when all are used up */
     struct admission_partners partners;
-    struct mailbox inbox; /* clients to be released */
+    struct mailbox inbox; /* clients to be released, views to be freed */
     pthread_t thread;
     bool started;
     _Atomic bool stop;

@@ -20,9 +20,16 @@ enum {
     REPLY_RING_BYTES = 4096,
     QUERY_RING_BYTES = 4096,
     ANSWER_RING_BYTES = 8192,
-    SUBMIT_RING_BYTES_MIN = 65536
+    SUBMIT_RING_BYTES_MIN = 65536,
+    /* Any event that a service has: CLM tells of 2 * 128 nodes at once. */
+    EVENT_RING_BYTES_MIN = 131072
 };
 
+_Static_assert(EVENT_RING_BYTES_MIN >=
+                   sizeof(struct ring_record) +
+                       sizeof(struct ipc_clm_track_event) +
+                       2 * IPC_NODES_MAX * sizeof(struct ipc_clm_item),
+               "the largest event");
 _Static_assert(ANSWER_RING_BYTES >= sizeof(struct ring_record) +
                                         sizeof(struct ipc_clm_nodes_answer) +
                                         IPC_CLM_NODES_PER_ANSWER_MAX *
@@ -130,7 +137,7 @@ struct client_sizes client_sizes(const struct server_config *config,
     const uint32_t record = sizeof(struct ring_record) +
                             sizeof(struct ipc_evs_mcast) +
                             IPC_EVS_HEADER_SIZE_MAX + 8;
-    uint32_t event_min = SEGMENT_RING_SIZE_MIN;
+    uint32_t event_min = EVENT_RING_BYTES_MIN;
     struct client_sizes s = {.message_size_max = config->message_size_max};
 
     /* Any message that others send must fit in. */
@@ -160,10 +167,11 @@ uint64_t client_charge(const struct server_config *config,
 
 static struct client *client_alloc(uint32_t slot)
 {
-    struct client *c = calloc(1, sizeof *c);
+    struct client *c = aligned_alloc(alignof(struct client), sizeof *c);
 
     if (c == NULL)
         return NULL;
+    memset(c, 0, sizeof *c);
     c->watch = WATCH_CLIENT;
     c->slot = slot;
     c->socket = c->doorbell = c->query_bell = -1;

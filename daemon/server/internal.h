@@ -25,13 +25,14 @@
 #include "ipc/segment.h"
 #include "ipc/spin.h"
 
+#include <stdalign.h>
 #include <stdatomic.h>
 #include <sys/types.h>
 #include <urcu/wfcqueue.h>
 
 struct client;
 
-/* --- hand-over between the two threads ------------------------------------ */
+/* --- hand-over between the threads ---------------------------------------- */
 
 enum handover_kind {
     HANDOVER_ADDED,
@@ -50,7 +51,7 @@ struct handover {
     _Atomic uint32_t handed;
 };
 
-/* One giver, one taker. The taker polls `fd`. */
+/* Any givers, one taker, who polls `fd`. */
 struct mailbox {
     struct __cds_wfcq_head head;
     struct cds_wfcq_tail tail;
@@ -67,9 +68,11 @@ struct handover *mailbox_take(struct mailbox *m); /* NULL: empty */
 
 /* --- client --------------------------------------------------------------- */
 
-/* Membership of one of the server's lists of clients. */
+/* Membership of one of the lists of clients; one of them is another thread's,
+ * so they have cache lines of their own. */
 struct client_link {
-    struct client *next, *prev;
+    alignas(128) struct client *next;
+    struct client *prev;
     bool in;
 };
 
@@ -123,13 +126,13 @@ struct client {
     uint32_t holders; /* of the two threads */
 
     /* Worker's. */
-    struct ring_consumer query;
+    alignas(128) struct ring_consumer query;
     struct ring_producer answer;
     bool query_broken;   /* shut down by the worker: nothing more is read */
     uint32_t idle_turns; /* in a row that found nothing */
 
     /* Protocol thread's. */
-    enum client_state state;
+    alignas(128) enum client_state state;
     struct ring_consumer submit;
     struct ring_producer reply, event;
     struct ring_shared *overflow_words;

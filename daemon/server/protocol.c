@@ -301,7 +301,7 @@ static uint64_t sleep_until(struct protocol *p)
 
 static void busy_note(struct protocol *p)
 {
-    uint64_t submitted = server_stats_get(p->p.server)->submitted;
+    uint64_t submitted = server_submitted(p->p.server);
     if (submitted != p->submitted)
         p->busy_ns = p->now_ns;
     p->submitted = submitted;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "daemon/server/query.h"
 
+#include "daemon/base/check.h"
 #include "daemon/server/internal.h"
 #include "daemon/server/view.h"
 #include "daemon/server/worker.h"
@@ -45,6 +46,7 @@ static const char *evs_members(const struct worker_sources *sources,
         .reply = {.result = IPC_OK, .done = conf->member_count},
         .node_id = sources->node_id};
 
+    CHECK(view->configured);
     if (c->query.record.size != 0)
         return no_query;
     return put(c, &head, sizeof head, conf->members,

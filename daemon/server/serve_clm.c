@@ -75,7 +75,10 @@ static void track(struct server *s, struct client *c, const uint8_t *body)
         client_drop_corrupt(s, c, "record");
         return;
     }
-    enum ipc_error result = clm_track(s->clm, c->slot, t.flags);
+    /* Events that are not read are not added to. */
+    enum ipc_error result = (t.flags & IPC_CLM_CURRENT) != 0 && c->overflowing
+                                ? IPC_ERR_TRY_AGAIN
+                                : clm_track(s->clm, c->slot, t.flags);
     tell(s);
     client_publish_events(s, c);
     reply(s, c, result);
@@ -89,7 +92,7 @@ static void node_get(struct server *s, struct client *c, const uint8_t *body)
     struct ipc_clm_node_event event = {.result = IPC_ERR_NOT_EXIST};
 
     memcpy(&get, body, sizeof get);
-    if (view == NULL) {
+    if (view == NULL || c->overflowing) {
         reply(s, c, IPC_ERR_TRY_AGAIN);
         return;
     }

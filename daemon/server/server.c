@@ -72,6 +72,18 @@ static int check_config(const struct server_config *c, char *error, size_t size)
     return -EINVAL;
 }
 
+/* See client_held_back(). */
+static void warn_of_small_overflow(const struct server_config *c)
+{
+    if (c->slow_reader == SERVER_SLOW_PRESSURE && c->overflow_bytes > 0 &&
+        c->overflow_bytes < 2 * (uint64_t)c->submit_ring_bytes)
+        log_write(LOG_LEVEL_WARNING, "IPC",
+                  "ipc { overflow } of %u bytes is less than twice submit_ring "
+                  "(%u): a program that joins a group while it does not read "
+                  "its events may be disconnected",
+                  c->overflow_bytes, c->submit_ring_bytes);
+}
+
 static int open_services(struct server *s)
 {
     struct evs_config config = {
@@ -131,6 +143,7 @@ int server_open(struct server **out, const struct server_config *config,
     }
     s->config = *config;
     s->config.overflow_bytes = round_overflow(config->overflow_bytes);
+    warn_of_small_overflow(&s->config);
     s->epoll_fd = s->inbox.fd = -1;
     rc = open_services(s);
     if (rc == 0)
@@ -345,16 +358,19 @@ void server_flush(struct server *s)
     }
 }
 
-const struct server_stats *server_stats_get(const struct server *s)
+const struct server_stats *server_stats_get(struct server *s)
 {
-    /* The counts that other threads keep. */
-    struct server *mine = (struct server *)(uintptr_t)s;
     struct worker_stats w = workers_stats(s->workers);
-    mine->stats.refused = admission_refused(s->admission);
-    mine->stats.queries = w.queries;
-    mine->stats.query_corrupt = w.corrupt;
-    mine->stats.query_doorbells = w.doorbells;
-    mine->stats.query_wakes = w.wakes;
-    mine->stats.query_sleeps = w.sleeps;
+    s->stats.refused = admission_refused(s->admission);
+    s->stats.queries = w.queries;
+    s->stats.query_corrupt = w.corrupt;
+    s->stats.query_doorbells = w.doorbells;
+    s->stats.query_wakes = w.wakes;
+    s->stats.query_sleeps = w.sleeps;
     return &s->stats;
+}
+
+uint64_t server_submitted(const struct server *s)
+{
+    return s->stats.submitted;
 }

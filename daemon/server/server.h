@@ -7,7 +7,7 @@
  * and server_close belongs to the protocol thread.
  *
  * A client's submit ring is its send queue. Requests that need no order (join,
- * leave, membership) are answered as soon as they are at the head of the ring;
+ * leave) are answered as soon as they are at the head of the ring;
  * multicasts wait there for the token's visit. Queries, which only read, have a
  * ring of their own to an ipc worker (worker.h). */
 #ifndef DAEMON_SERVER_SERVER_H
@@ -56,7 +56,7 @@ struct server;
 int server_open(struct server **out, const struct server_config *config,
                 char *error, size_t error_size);
 
-/* Disconnects every client (each sees the end at once), ends the thread. */
+/* Disconnects every client (each sees the end at once), ends the threads. */
 void server_close(struct server *s);
 
 /* To be polled for reading; then server_poll(). Doorbells of clients, and the
@@ -102,6 +102,9 @@ struct server_stats {
     uint64_t queries, query_corrupt, query_doorbells, query_wakes,
         query_sleeps; /* the ipc workers' */
 };
-const struct server_stats *server_stats_get(const struct server *s);
+const struct server_stats *server_stats_get(struct server *s);
+
+/* One of them, without the other threads' counts: cheap at every round. */
+uint64_t server_submitted(const struct server *s);
 
 #endif

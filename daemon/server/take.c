@@ -15,16 +15,15 @@ enum {
 
 /* Who does not read what he gets does not send either, so that who reads his
  * own messages is slowed down before he is disconnected. What has begun to be
- * sent goes on. So does what stands before a request that is waited for, since
- * who waits for its reply, perhaps in a callback, reads nothing meanwhile; but
- * only into the first half of the overflow. */
+ * sent goes on. So does what stands before a request that is waited for: who
+ * waits for its reply, perhaps in a callback, reads nothing meanwhile. His own
+ * submit ring bounds how much that is, and the overflow has to have room for
+ * it (server_open() warns). */
 bool client_held_back(const struct server *s, const struct client *c)
 {
-    if (!c->overflowing || c->state != CLIENT_LIVE || s->partial == c ||
-        s->config.slow_reader != SERVER_SLOW_PRESSURE)
-        return false;
-    return !ring_consumer_sleeps(&c->reply) ||
-           c->overflow_in.tail - c->overflow_out.head >= c->overflow_size / 2;
+    return c->overflowing && c->state == CLIENT_LIVE && s->partial != c &&
+           s->config.slow_reader == SERVER_SLOW_PRESSURE &&
+           !ring_consumer_sleeps(&c->reply);
 }
 
 enum head client_head(struct server *s, struct client *c, const uint8_t **body)
@@ -85,6 +84,7 @@ enum head client_answer(struct server *s, struct client *c, uint32_t max)
 
 enum turn {
     TURN_EMPTY, /* nothing (more) to take from this client now */
+    TURN_WAITS, /* requests that the next visit will answer */
     TURN_MORE,  /* its share is used up, more is there */
     TURN_FULL   /* the visit is */
 };
@@ -137,7 +137,7 @@ static enum turn take_turn(struct server *s, struct client *c, struct group *g,
             step_over(c);
         } else if (head == HEAD_REQUEST) {
             if (*requests == 0)
-                return TURN_FULL;
+                return TURN_WAITS;
             --*requests;
             answer_one(s, c, body);
         } else {
@@ -217,7 +217,8 @@ void server_take(struct server *s, struct group *g, struct totem *t)
         uint64_t head = c->submit.head;
         turn = take_turn(s, c, g, t, &requests);
         bool had_something = turn != TURN_EMPTY || c->submit.head != head;
-        empty_in_row = turn == TURN_EMPTY ? empty_in_row + 1 : 0;
+        bool nothing = turn == TURN_EMPTY || turn == TURN_WAITS;
+        empty_in_row = nothing ? empty_in_row + 1 : 0;
         end_turn(s, c, turn, had_something);
     }
     group_flush(g, t);

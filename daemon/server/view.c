@@ -12,15 +12,46 @@ struct retired_view {
     struct handover retired;
 };
 
+enum { SPARES = 3 };
+
 struct views {
     _Atomic(struct retired_view *) current;
+    /* Reserved, so that the protocol thread need not allocate: what was
+     * reclaimed comes back here. More are made only if views follow each other
+     * faster than that. */
+    _Atomic(struct retired_view *) spares[SPARES];
     /* Release-stored by a reader that holds nothing, acquire-loaded before
-     * something is freed. As with `handed` of a mailbox: liburcu's own barriers
-     * promise it; ThreadSanitizer knows only this. */
+     * something is reclaimed. As with `handed` of a mailbox: liburcu's own
+     * barriers promise it; ThreadSanitizer knows only this. */
     struct {
         alignas(128) _Atomic uint32_t passed;
     } readers[VIEW_READERS_MAX];
 };
+
+/* Puts it where a spare is missing, or frees it. */
+static void give_back(struct views *v, struct retired_view *view)
+{
+    for (int i = 0; i < SPARES; i++) {
+        struct retired_view *none = NULL;
+        /* Release: who takes it may write to it; pairs with take_spare(). */
+        if (atomic_compare_exchange_strong_explicit(&v->spares[i], &none, view,
+                                                    memory_order_release,
+                                                    memory_order_relaxed))
+            return;
+    }
+    free(view);
+}
+
+static struct retired_view *take_spare(struct views *v)
+{
+    for (int i = 0; i < SPARES; i++) {
+        struct retired_view *view =
+            atomic_exchange_explicit(&v->spares[i], NULL, memory_order_acquire);
+        if (view != NULL)
+            return view;
+    }
+    return malloc(sizeof(struct retired_view));
+}
 
 struct views *views_new(void)
 {
@@ -31,6 +62,13 @@ struct views *views_new(void)
     atomic_init(&v->current, NULL);
     for (int i = 0; i < VIEW_READERS_MAX; i++)
         atomic_init(&v->readers[i].passed, 0);
+    for (int i = 0; i < SPARES; i++)
+        atomic_init(&v->spares[i], malloc(sizeof(struct retired_view)));
+    for (int i = 0; i < SPARES; i++)
+        if (atomic_load_explicit(&v->spares[i], memory_order_relaxed) == NULL) {
+            views_free(v);
+            return NULL;
+        }
     return v;
 }
 
@@ -39,26 +77,26 @@ void views_free(struct views *v)
     if (v == NULL)
         return;
     free(atomic_load_explicit(&v->current, memory_order_acquire));
+    for (int i = 0; i < SPARES; i++)
+        free(atomic_load_explicit(&v->spares[i], memory_order_acquire));
     free(v);
 }
 
 bool view_publish(struct views *v, const struct totem_configuration *c,
                   const struct clm_view *clm, struct handover **old)
 {
-    struct retired_view *view = calloc(1, sizeof *view), *before;
+    struct retired_view *view = take_spare(v), *before;
 
     *old = NULL;
     if (view == NULL)
         return false;
-    view->retired.kind = HANDOVER_RETIRED;
-    if (c != NULL) {
-        view->view.configured = true;
+    view->retired = (struct handover){.kind = HANDOVER_RETIRED};
+    view->view.configured = c != NULL;
+    view->view.clm_known = clm != NULL;
+    if (c != NULL)
         view->view.configuration = *c;
-    }
-    if (clm != NULL) {
-        view->view.clm_known = true;
+    if (clm != NULL)
         view->view.clm = *clm;
-    }
     /* Release: who finds the pointer finds what it names; pairs with the
      * acquire in view_get(). */
     before = atomic_exchange_explicit(&v->current, view, memory_order_acq_rel);
@@ -81,7 +119,7 @@ void views_reclaim(struct views *v, struct retired_view *const *old,
     for (int i = 0; i < VIEW_READERS_MAX; i++)
         (void)atomic_load_explicit(&v->readers[i].passed, memory_order_acquire);
     for (uint32_t i = 0; i < count; i++)
-        free(old[i]);
+        give_back(v, old[i]);
 }
 
 const struct view *view_get(const struct views *v)

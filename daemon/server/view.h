@@ -37,12 +37,12 @@ void views_free(struct views *v);
 
 /* Protocol thread; each may be NULL, if there is none yet. *old is what was
  * replaced, on its way to the thread that reclaims, or NULL. False: no memory,
- * and readers go on with what they have. */
+ * and readers go on with what they have; not the first few times. */
 bool view_publish(struct views *v, const struct totem_configuration *c,
                   const struct clm_view *clm, struct handover **old);
 struct retired_view *view_handed(struct handover *h);
 
-/* Frees them all once no reader holds any: waits until each has passed a
+/* Takes them all back once no reader holds any: waits until each has passed a
  * quiescent state. Any thread that need not hurry. */
 void views_reclaim(struct views *v, struct retired_view *const *old,
                    uint32_t count);

@@ -9,32 +9,37 @@
 #include "daemon/server/view.h"
 
 #include <errno.h>
+#include <stdalign.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 enum {
-    QUERIES_PER_TURN = 32, /* of one client, before the next one's turn */
-    IDLE_TURNS = 1000      /* empty so often, while others are busy: it rings */
+    QUERIES_PER_TURN = 4,   /* of one client; the library has one under way */
+    QUERIES_PER_LOOK = 256, /* at the bells of clients that sleep */
+    TURNS_PER_LOOK = 256,
+    LOOKS_MAX = 32,   /* at 64 bells each */
+    IDLE_TURNS = 1000 /* empty so often, while others are busy: it rings */
 };
 
 _Static_assert((int)SERVER_WORKERS_MAX <= (int)VIEW_READERS_MAX,
                "a reader each");
 
 struct worker {
-    struct workers *all;
+    alignas(128) struct workers *all;
     uint32_t number;
     pthread_t thread;
     bool started;
     int epoll_fd;
-    struct mailbox inbox; /* from the admission thread */
-    struct list active;   /* clients whose query ring is not armed */
-    bool busy;            /* there was something at the last look */
+    struct mailbox inbox;       /* from the admission thread */
+    struct list active;         /* clients whose query ring is not armed */
+    bool busy;                  /* there was something at the last look */
+    uint32_t turns, since_look; /* and queries, since a look at the bells */
     struct spin spin;
     struct log_limit log_corrupt;
     /* Counts, read by others; they order nothing. */
-    _Atomic uint64_t queries, corrupt, doorbells, wakes, sleeps;
+    alignas(128) _Atomic uint64_t queries, corrupt, doorbells, wakes, sleeps;
 };
 
 struct workers {
@@ -92,6 +97,7 @@ static bool serve(struct worker *w, struct client *c, const struct view *view)
     if (i == 0 && wrong == NULL)
         return false;
     add(&w->queries, i);
+    w->since_look += i;
     ring_release(&c->query);
     if (ring_publish(&c->answer)) {
         add(&w->wakes, 1);
@@ -137,8 +143,8 @@ static bool serve_all(struct worker *w)
             c->idle_turns = 0;
             any = true;
         } else if (w->busy && ++c->idle_turns > IDLE_TURNS) {
-            arm(w,
-                c); /* so that the busy ones do not wait for the look at it */
+            /* So that the busy ones do not wait for the look at it. */
+            arm(w, c);
         }
     }
     w->busy = any;
@@ -199,16 +205,20 @@ static void poll_bells(struct worker *w, int timeout_ms)
 {
     struct epoll_event events[64];
     bool mail = false;
-    int n = epoll_wait(w->epoll_fd, events, 64, timeout_ms);
+    int n = 64;
 
-    for (int i = 0; i < n; i++) {
-        struct client *c = events[i].data.ptr;
-        if (c == NULL) {
-            mail = true; /* last: it may take clients away */
-            continue;
+    w->turns = w->since_look = 0;
+    for (int look = 0; look < LOOKS_MAX && n == 64; look++) {
+        n = epoll_wait(w->epoll_fd, events, 64, look == 0 ? timeout_ms : 0);
+        for (int i = 0; i < n; i++) {
+            struct client *c = events[i].data.ptr;
+            if (c == NULL) {
+                mail = true; /* last: it may take clients away */
+                continue;
+            }
+            add(&w->doorbells, 1);
+            activate(w, c);
         }
-        add(&w->doorbells, 1);
-        activate(w, c);
     }
     if (mail)
         take_inbox(w);
@@ -224,7 +234,7 @@ static bool spin(struct worker *w, struct spin_wait *wait)
             spin_hit(&w->spin);
             return true;
         }
-    } while (spin_again(&w->spin, wait));
+    } while (spin_again(&w->spin, wait, w->active.count));
     return false;
 }
 
@@ -246,7 +256,6 @@ static void *run(void *context)
     struct worker *w = context;
     struct workers *all = w->all;
     struct spin_wait wait;
-    uint32_t busy_turns = 0;
 
     pthread_setname_np(pthread_self(), "ipc worker");
     view_reader_begin(all->sources.views);
@@ -255,7 +264,8 @@ static void *run(void *context)
         view_quiet(all->sources.views, w->number);
         if (serve_all(w) || spin(w, &wait)) {
             /* Those that ring meanwhile are not forgotten. */
-            if (++busy_turns % 256 == 0)
+            if (++w->turns >= TURNS_PER_LOOK ||
+                w->since_look >= QUERIES_PER_LOOK)
                 poll_bells(w, 0);
         } else {
             sleep_until_rung(w, &wait);
@@ -284,11 +294,12 @@ static int worker_open(struct worker *w)
 struct workers *workers_new(const struct server_config *config,
                             const struct worker_sources *sources, int *error)
 {
-    struct workers *all = calloc(1, sizeof *all);
+    struct workers *all = aligned_alloc(alignof(struct workers), sizeof *all);
 
     *error = -ENOMEM;
     if (all == NULL)
         return NULL;
+    memset(all, 0, sizeof *all);
     CHECK(config->worker_count > 0 &&
           config->worker_count <= SERVER_WORKERS_MAX);
     all->config = *config;

@@ -22,7 +22,7 @@ struct server_config;
 struct views;
 struct workers;
 
-/* What they may read. `admission` is where clients are given back. */
+/* What they may read. */
 struct worker_sources {
     uint32_t node_id;
     const struct evs *evs;
@@ -34,7 +34,8 @@ struct worker_sources {
 struct workers *workers_new(const struct server_config *config,
                             const struct worker_sources *sources, int *error);
 
-/* 0 or -errno. */
+/* Starts the threads; `admission` is where clients are given back. 0 or
+ * -errno. */
 int workers_start(struct workers *w, struct admission *admission);
 
 /* Ends the threads; no client is touched afterwards. */

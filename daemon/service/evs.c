@@ -18,6 +18,8 @@ struct group_entry {
     uint32_t clients;
 };
 
+enum { PLACES_PER_LIST = 1024 }; /* looked at in one call: it may be sparse */
+
 /* What other threads may read of the group at the same place. `version` is odd
  * while it changes, and a reader who saw it odd, or two of them, reads again.
  * Versioned in place and not by RCU: the table is never freed nor moved. */
@@ -186,7 +188,8 @@ uint32_t evs_group_list(const struct evs *e, uint32_t from,
     uint32_t end = atomic_load_explicit(&e->shown_count, memory_order_acquire);
     uint32_t count = 0, at;
 
-    for (at = from; at < end && count < max; at++) {
+    for (at = from; at < end && count < max && at - from < PLACES_PER_LIST;
+         at++) {
         while (!shown_read(&e->shown[at], &list[count]))
             ;
         count += list[count].handles > 0;

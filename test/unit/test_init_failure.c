@@ -334,6 +334,7 @@ const char *__lsan_default_suppressions(void)
 static struct server_config server_config(void)
 {
     return (struct server_config){.node_id = 1,
+                                  .self = {.node_id = 1, .family = 1},
                                   .run_dir = dir,
                                   .client_max = 8,
                                   .submit_ring_bytes = 65536,
