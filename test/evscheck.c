@@ -460,7 +460,6 @@ static cs_error_t section_connect(void)
     for (uint32_t i = 0; i < all.watch_count; i++)
         all.watches[i].may_gap = true;
     put(TRACE_SECTION, 0, now.node, now.incarnation);
-    put(TRACE_JOINED, 0, 0, 0);
     put(TRACE_TIME, 0, 0, now_ns());
     if (opt.events) {
         event_begin("connected");

@@ -19,8 +19,8 @@
  *   no gap      see evstrace.h
  *   content     a message is the same everywhere
  *
- * A client that joined its group late saw only the later part of the
- * configuration that it joined it in, and nothing of those before. A client
+ * A section begins in the configuration in which its client joined its group,
+ * so it saw only the later part of that. A client
  * whose trace ends in a configuration counts as failed there: it owes nothing
  * more. Time and memory grow with the number of records. */
 #include "test/evstrace.h"

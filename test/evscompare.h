@@ -26,7 +26,7 @@ struct view {
  * messages [begin, mid) in it, [mid, end) in the transitional one after it. */
 struct epoch {
     uint32_t section;
-    bool from_start;                 /* had joined when it began */
+    bool from_start;                 /* saw the configuration begin */
     int regular, transitional, next; /* views; NONE: the section ended */
     size_t begin, mid, end;
 };

@@ -104,7 +104,6 @@ struct file {
     size_t watch_size;
     struct epoch open; /* being read; regular NONE: no section */
     bool in_section;
-    bool joined; /* in this section: see TRACE_JOINED */
 };
 
 static bool next_record(struct file *f, struct trace_record *r)
@@ -153,7 +152,6 @@ static void section_open(struct file *f, const struct trace_record *r)
                              .transitional = NONE,
                              .next = NONE};
     f->in_section = true;
-    f->joined = false;
     for (size_t i = 0; i < f->watch_size; i++)
         f->watches[i].may_gap = true;
 }
@@ -214,9 +212,7 @@ static void take_regular(struct file *f, const struct view *v)
                   traces.views[f->open.regular].seq);
     }
     epoch_close(f, number);
-    /* What it was told before its join took effect may have been over by
-     * then. */
-    f->open.from_start = !first && f->joined;
+    f->open.from_start = !first;
     f->open.regular = number;
     f->open.transitional = NONE;
     f->open.begin = traces.log_count;
@@ -302,9 +298,6 @@ static void take_records(struct file *f)
         switch ((enum trace_kind)(r.kind_index >> 24)) {
         case TRACE_SECTION:
             section_open(f, &r);
-            break;
-        case TRACE_JOINED:
-            f->joined = true;
             break;
         case TRACE_SENDER:
             take_sender(f, &r);

@@ -14,7 +14,7 @@
 
 #define TRACE_MAGIC "EVSTRACE"
 
-enum { TRACE_VERSION = 3 };
+enum { TRACE_VERSION = 2 };
 
 struct trace_header {
     char magic[8];
@@ -22,7 +22,8 @@ struct trace_header {
 };
 
 enum trace_kind {
-    TRACE_SECTION = 1,   /* low: own node, value: own incarnation */
+    TRACE_SECTION = 1,   /* low: own node, value: own incarnation; the first
+                            configuration is that in which it joined */
     TRACE_SENDER,        /* index: its number from here on in this file;
                             low: node, value: incarnation */
     TRACE_MESSAGE,       /* index: sender's number, low: checksum, value: seq */
@@ -33,8 +34,6 @@ enum trace_kind {
     TRACE_TIME,          /* value: CLOCK_MONOTONIC, ns */
     TRACE_END,     /* the section ended; index: 1 if the daemon was lost */
     TRACE_SAFE,    /* a MESSAGE that was sent SAFE */
-    TRACE_JOINED,  /* all that was delivered before the section's join took
-                      effect is in front of this */
     TRACE_PRECEDED /* index: sender's number, value: so many messages had been
                       delivered to the sender, in its section, when it sent
                       its next message here; holds until the next of these,
