@@ -20,9 +20,9 @@
  *   content     a message is the same everywhere
  *
  * A section begins in the configuration in which its client joined its group,
- * so it saw only the later part of that. A client
- * whose trace ends in a configuration counts as failed there: it owes nothing
- * more. Time and memory grow with the number of records. */
+ * so it saw only the later part of that. A client whose trace ends in a
+ * configuration counts as failed there: it owes nothing more. Time and memory
+ * grow with the number of records. */
 #include "test/evstrace.h"
 #include "test/evscompare.h"
 
