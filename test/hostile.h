@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* hostile.h - the hostile test: what its parent (hostile.c), its attackers
- * (hostile_attack.c, hostile_rings.c) and its honest clients (hostile_honest.c)
- * share. */
+ * (hostile_attack.c, hostile_rings.c, hostile_clm.c) and its honest clients
+ * (hostile_honest.c) share. */
 #ifndef TEST_HOSTILE_H
 #define TEST_HOSTILE_H
 
@@ -52,6 +52,7 @@ enum {
     HONEST_MEMBERS,
     HONEST_IDLE,
     HONEST_CONNECTS,
+    HONEST_CLM,
     HONESTS
 };
 

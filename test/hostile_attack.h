@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* hostile_attack.h - what the attackers of the hostile test share: a connection
  * past the library, and what can be said on it (hostile_attack.c); the attacks
- * on rings and descriptors (hostile_rings.c). */
+ * on rings and descriptors (hostile_rings.c); those of CLM (hostile_clm.c). */
 #ifndef TEST_HOSTILE_ATTACK_H
 #define TEST_HOSTILE_ATTACK_H
 
@@ -78,11 +78,23 @@ void attack_noise(void);
 void attack_deaf(void);
 void attack_requests(void);
 void attack_requests_unread(void);
+void attack_drain(void);
+void attack_sparse(void);
 void attack_bells(void);
 void attack_descriptors(void);
 void attack_send_fds(void);
 void attack_bury_fds(void);
 void attack_urgent(void);
 void attack_half_closed(void);
+
+/* --- attacks on CLM (hostile_clm.c) --------------------------------------- */
+
+void attack_clm_flags(void);
+void attack_clm_changing(void);
+void attack_clm_unread(void);
+void attack_clm_gets(void);
+void attack_clm_stops(void);
+void attack_clm_queries(void);
+void attack_foreign(void);
 
 #endif

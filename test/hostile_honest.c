@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* hostile_honest.c - the honest clients of the hostile test: users of libevs,
- * each a process, that check that they are served in spite of all. */
+ * each a process, that check that they are served in spite of all. The one of
+ * CLM uses the connection of libSaClm, without its structures. */
 #include "test/hostile.h"
+
+#include "api/client.h"
 
 #include <corosync/evs.h>
 
@@ -35,14 +38,26 @@ static void must(const char *what, cs_error_t e)
         fail("%s: error %d", what, (int)e);
 }
 
+static struct conn clm;
+
+/* NULL: as a client of CLM. */
+static cs_error_t connect_once(evs_callbacks_t *callbacks)
+{
+    const struct conn_rings rings = {1 << 18, 1 << 22};
+
+    if (callbacks == NULL)
+        return conn_open(&clm, IPC_SERVICE_CLM, rings);
+    return evs_initialize_rings(&handle, callbacks, rings.submit_bytes,
+                                rings.event_bytes);
+}
+
 /* Connects, however many others stand at the door. */
 static void come_in(evs_callbacks_t *callbacks)
 {
     uint64_t begin = now_ns(), wait;
     cs_error_t e;
 
-    while ((e = evs_initialize_rings(&handle, callbacks, 1 << 18, 1 << 22)) !=
-           CS_OK) {
+    while ((e = connect_once(callbacks)) != CS_OK) {
         if ((e != CS_ERR_TRY_AGAIN && e != CS_ERR_NO_RESOURCES) ||
             now_ns() - begin > CONNECT_PATIENCE * 1000000000ull)
             fail("connecting: error %d after %.1f s", (int)e,
@@ -254,7 +269,8 @@ static void run_members(void)
             self->max_ns = now_ns() - begin;
         self->rounds++;
         dispatch(0);
-        pause_us(2000);
+        /* At times so long that the worker lets its ring sleep. */
+        pause_us(self->rounds % 8 == 0 ? 100000 : 2000);
     }
 }
 
@@ -304,18 +320,172 @@ static void run_connects(void)
     come_in(&callbacks); /* all of them finalize */
 }
 
+/* --- of CLM --------------------------------------------------------------- */
+
+static struct ipc_clm_node own; /* as it was told first */
+static uint64_t own_view;       /* 0: not told yet */
+
+static void on_track(const uint8_t *body, uint32_t size)
+{
+    struct {
+        struct ipc_clm_track_event head;
+        struct ipc_clm_item item;
+    } e;
+
+    if (own_view != 0)
+        fail("disturbed: told of the nodes again");
+    if (size != sizeof e)
+        fail("%u bytes tell of the nodes", size);
+    memcpy(&e, body, sizeof e);
+    if (e.head.member_count != 1 || e.head.item_count != 1 ||
+        e.head.current != 1 || e.item.change != IPC_CLM_NO_CHANGE ||
+        e.item.node.node_id != 1 || e.item.node.member != 1 ||
+        e.item.node.name_length == 0)
+        fail("nodes: %u of %u, the first %u, change %u", e.head.item_count,
+             e.head.member_count, e.item.node.node_id, e.item.change);
+    own = e.item.node;
+    own_view = e.head.view;
+}
+
+/* Nobody but itself causes its events; `sent` counts what it asked for. */
+static void on_clm(void *context, uint32_t type, const uint8_t *body,
+                   uint32_t size)
+{
+    struct ipc_clm_node_event e;
+
+    (void)context;
+    if (type == IPC_EVENT_CLM_TRACK) {
+        on_track(body, size);
+        return;
+    }
+    if (type != IPC_EVENT_CLM_NODE || size != sizeof e)
+        fail("an event of type %u, %u bytes", type, size);
+    memcpy(&e, body, sizeof e);
+    self->got++;
+    if (self->got > self->sent || e.invocation != self->got ||
+        e.result != IPC_OK || memcmp(&e.node, &own, sizeof own) != 0)
+        fail("told of node %u by invocation %" PRIu64 ", result %u; %" PRIu64
+             " was asked for",
+             e.node.node_id, e.invocation, e.result, self->sent);
+}
+
+static void clm_dispatch(int wait_ms)
+{
+    struct pollfd p = {.fd = clm.socket, .events = POLLIN};
+
+    if (poll(&p, 1, wait_ms) > 0)
+        must("conn_dispatch",
+             conn_dispatch(&clm, CS_DISPATCH_ALL, on_clm, NULL));
+}
+
+/* The result; its event can be read when that has come. */
+static uint32_t clm_request(uint32_t type, const void *body, uint32_t size)
+{
+    struct ipc_reply reply = {.result = 0};
+    size_t n = 0;
+
+    must("conn_request", conn_request(&clm, type, body, size, NULL, 0, &reply,
+                                      sizeof reply, &n));
+    if (n != sizeof reply)
+        fail("request %u: %zu bytes", type, n);
+    clm_dispatch(0);
+    return reply.result;
+}
+
+static void get_node(void)
+{
+    const struct ipc_clm_node_query query = {.node_id = UINT32_MAX};
+    struct ipc_clm_node_answer a;
+    size_t n = 0;
+
+    must("conn_query", conn_query(&clm, IPC_QUERY_CLM_NODE, &query,
+                                  sizeof query, &a, sizeof a, &n));
+    if (n != sizeof a || a.reply.result != IPC_OK ||
+        memcmp(&a.node, &own, sizeof own) != 0)
+        fail("node: %zu bytes, result %u, node %u", n, a.reply.result,
+             a.node.node_id);
+}
+
+static void get_nodes(void)
+{
+    const struct ipc_clm_nodes_query query = {.from = 0};
+    struct {
+        struct ipc_clm_nodes_answer head;
+        struct ipc_clm_node node;
+    } a;
+    size_t n = 0;
+
+    must("conn_query", conn_query(&clm, IPC_QUERY_CLM_NODES, &query,
+                                  sizeof query, &a, sizeof a, &n));
+    if (n != sizeof a || a.head.reply.result != IPC_OK ||
+        a.head.reply.done != 1 || a.head.member_count != 1 ||
+        a.head.next != 0 || a.head.view != own_view ||
+        memcmp(&a.node, &own, sizeof own) != 0)
+        fail("nodes: %zu bytes, result %u, %u of %u, next %u", n,
+             a.head.reply.result, a.head.reply.done, a.head.member_count,
+             a.head.next);
+}
+
+static void get_node_async(void)
+{
+    const struct ipc_clm_node_get get = {.invocation = ++self->sent,
+                                         .node_id = 1};
+
+    uint32_t result = clm_request(IPC_SUBMIT_CLM_NODE_GET, &get, sizeof get);
+    if (result != IPC_OK || self->got != self->sent)
+        fail("%" PRIu64 " events of %" PRIu64 ", result %u", self->got,
+             self->sent, result);
+}
+
+/* Tracks changes, of which there are none, and asks for its node: always the
+ * same answer, and nothing that it has not asked for. */
+static void run_clm(void)
+{
+    const struct ipc_clm_track track = {.flags =
+                                            IPC_CLM_CURRENT | IPC_CLM_CHANGES};
+
+    uint32_t result = IPC_ERR_TRY_AGAIN; /* there may be no view yet */
+
+    come_in(NULL);
+    for (int i = 0; i < 500 && result == IPC_ERR_TRY_AGAIN; i++) {
+        pause_us(10000);
+        result = clm_request(IPC_SUBMIT_CLM_TRACK, &track, sizeof track);
+    }
+    if (result != IPC_OK || own_view == 0)
+        fail("tracking: result %u, view %" PRIu64, result, own_view);
+    self->state = READY;
+    while (!shared->go)
+        clm_dispatch(10);
+    self->max_ns = 0;
+    while (!shared->finish) {
+        uint64_t begin = now_ns();
+        get_node();
+        get_nodes();
+        get_node_async();
+        if (now_ns() - begin > self->max_ns)
+            self->max_ns = now_ns() - begin;
+        self->rounds++;
+        clm_dispatch(self->rounds % 8 == 0 ? 100 : 5);
+    }
+    result = clm_request(IPC_SUBMIT_CLM_TRACK_STOP, NULL, 0);
+    if (result != IPC_OK)
+        fail("the end of tracking: result %u", result);
+    conn_close(&clm);
+}
+
 void honest_run(unsigned which)
 {
     static void (*const runs[HONESTS])(void) = {
-        run_checker, run_checker, run_checker, run_quiet,
-        run_members, run_idle,    run_connects};
+        run_checker, run_checker, run_checker,  run_quiet,
+        run_members, run_idle,    run_connects, run_clm};
 
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     number = which;
     self = &shared->honest[which];
     chance = opt.seed + which;
     runs[which]();
-    must("evs_finalize", evs_finalize(handle));
+    if (handle != 0)
+        must("evs_finalize", evs_finalize(handle));
     self->state = DONE;
     _exit(0);
 }

@@ -5,6 +5,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <stddef.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -261,6 +262,165 @@ void attack_requests_unread(void)
             if (!room)
                 pause_us(200);
         }
+        detach();
+    }
+}
+
+/* --- floods --------------------------------------------------------------- */
+
+/* Reads nothing, and says that it has read all. */
+static void drain_replies(void)
+{
+    struct ring_shared *w = words(SEGMENT_REPLY);
+    const uint64_t end = now_ns() + 3000000000;
+
+    while (now_ns() < end)
+        for (int i = 0; i < 1000; i++)
+            atomic_store(&w->head, atomic_load(&w->tail));
+}
+
+/* As many joins and leaves of one group as there is room for. */
+static void put_many_requests(void)
+{
+    struct {
+        struct ipc_evs_groups head;
+        char key[IPC_GROUP_KEY_SIZE];
+    } g = {.head = {.count = 1}, .key = "d"};
+    void *at;
+
+    for (uint32_t i = 0; (at = ring_claim(&me.submit, sizeof g)) != NULL; i++) {
+        memcpy(at, &g, sizeof g);
+        ring_push(&me.submit,
+                  i % 2 == 0 ? IPC_SUBMIT_EVS_JOIN : IPC_SUBMIT_EVS_LEAVE,
+                  sizeof g);
+    }
+    ring_publish(&me.submit);
+    ring_bell(IPC_FD_BELL);
+}
+
+/* Requests without end, whose replies always find room: a second process says
+ * that they were read. Every visit has as many as one may have. */
+void attack_drain(void)
+{
+    for (int round = 0; round < 20 && attach_with(good_hello(1, 1)); round++) {
+        put_groups(IPC_SUBMIT_EVS_JOIN, 1);
+        pid_t child = fork();
+        if (child == 0) {
+            prctl(PR_SET_PDEATHSIG, SIGKILL);
+            drain_replies();
+            _exit(0);
+        }
+        for (int i = 0; i < 5000 && (i % 64 != 0 || !sent_away()); i++) {
+            put_many_requests();
+            pause_us(100);
+        }
+        if (child > 0) {
+            kill(child, SIGKILL);
+            waitpid(child, NULL, 0);
+        }
+        detach();
+    }
+}
+
+enum {
+    HANDLES = 8,
+    CALLS = 5,          /* joins of 50 groups, for each handle */
+    ASK_AT_ONCE = 3,    /* the largest answers that fit in the ring */
+    TABLE_MAX = 1 << 20 /* more groups than any daemon has */
+};
+
+/* Joins or leaves 50 groups that nobody else has. */
+static void put_own_groups(uint32_t type, uint32_t handle, uint32_t call)
+{
+    struct {
+        struct ipc_evs_groups head;
+        char keys[IPC_GROUPS_PER_CALL_MAX][IPC_GROUP_KEY_SIZE];
+    } g = {.head = {.count = IPC_GROUPS_PER_CALL_MAX}};
+
+    for (uint32_t i = 0; i < IPC_GROUPS_PER_CALL_MAX; i++)
+        snprintf(g.keys[i], sizeof g.keys[i], "s%d.%u.%u.%u", (int)getpid(),
+                 handle, call, i);
+    put(&me.submit, type, &g, sizeof g, sizeof g);
+}
+
+static struct lister {
+    struct attacker at;
+    uint32_t from, awaited; /* the place asked for, answers to come */
+} listers[HANDLES];
+
+/* Fills a stretch of the table of groups, and empties it again but for a few at
+ * its end: who lists the groups must look at all of its places. */
+static uint32_t make_sparse(void)
+{
+    uint32_t n = 0;
+
+    while (n < HANDLES && attach_with(good_hello(1, 1))) {
+        for (uint32_t call = 0; call < CALLS; call++)
+            put_own_groups(IPC_SUBMIT_EVS_JOIN, n, call);
+        listers[n++] = (struct lister){.at = me};
+        me = (struct attacker){.socket = -1};
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        me = listers[i].at;
+        for (uint32_t call = 0; call < CALLS - (i == n - 1); call++)
+            put_own_groups(IPC_SUBMIT_EVS_LEAVE, i, call);
+        listers[i].at = me;
+    }
+    return n;
+}
+
+/* An answer goes on behind the place that was asked for, or was the last. */
+static void check_list(const struct lister *l, const uint8_t *body)
+{
+    const uint32_t size = me.answer.record.size;
+    struct ipc_evs_group_list list;
+
+    memcpy(&list, body, sizeof list);
+    if (list.reply.done > IPC_GROUP_INFOS_MAX ||
+        size !=
+            sizeof list + list.reply.done * sizeof(struct ipc_evs_group_info) ||
+        (list.next != 0 && list.next <= l->from) || list.next > TABLE_MAX)
+        violation("%u bytes list %u groups from %u, next %u", size,
+                  list.reply.done, l->from, list.next);
+}
+
+/* Reads what has come, and asks again when all has. */
+static void go_on_listing(struct lister *l)
+{
+    struct ipc_evs_groups_from q;
+    uint32_t next = l->from;
+    const uint8_t *body;
+
+    while (l->awaited > 0 && ring_peek(&me.answer, &body) == RING_RECORD) {
+        check_list(l, body);
+        memcpy(&next, body + offsetof(struct ipc_evs_group_list, next),
+               sizeof next);
+        ring_advance(&me.answer);
+        l->awaited--;
+    }
+    ring_release(&me.answer);
+    if (l->awaited > 0)
+        return;
+    q = (struct ipc_evs_groups_from){.from = l->from = next};
+    while (l->awaited < ASK_AT_ONCE &&
+           put(&me.query, IPC_QUERY_EVS_GROUPS, &q, sizeof q, sizeof q))
+        l->awaited++;
+}
+
+/* Lists a long table, of which most places are empty, on many handles. */
+void attack_sparse(void)
+{
+    const uint32_t n = make_sparse();
+    const uint64_t end = now_ns() + 500000000;
+
+    while (n > 0 && now_ns() < end)
+        for (uint32_t i = 0; i < n; i++) {
+            me = listers[i].at;
+            go_on_listing(&listers[i]);
+            listers[i].at = me;
+        }
+    for (uint32_t i = 0; i < n; i++) {
+        me = listers[i].at;
         detach();
     }
 }

@@ -128,8 +128,9 @@ struct client {
     /* Worker's. */
     alignas(128) struct ring_consumer query;
     struct ring_producer answer;
-    bool query_broken;   /* shut down by the worker: nothing more is read */
-    uint32_t idle_turns; /* in a row that found nothing */
+    bool query_broken;    /* shut down by the worker: nothing more is read */
+    uint32_t idle_turns;  /* in a row that found nothing */
+    uint32_t idle_sleeps; /* of the worker since it asked something */
 
     /* Protocol thread's. */
     alignas(128) enum client_state state;

@@ -10,7 +10,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-enum { ROUNDS = 15, MAX_NS = 200000, UNKNOWN_NS = 50000 };
+enum { ROUNDS = 9, MAX_NS = 200000, UNKNOWN_NS = 50000 };
 
 struct pair {
     int there, back; /* eventfds */
@@ -49,7 +49,8 @@ static int ascending(const void *a, const void *b)
 
 static uint64_t median_round(struct pair *p)
 {
-    const struct timespec nap = {.tv_nsec = 200000}; /* so that both sleep */
+    /* So long that both sleep, and their processors too. */
+    const struct timespec nap = {.tv_nsec = 3000000};
     uint64_t took[ROUNDS];
 
     for (int i = 0; i < ROUNDS; i++) {

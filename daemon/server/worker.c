@@ -19,8 +19,10 @@ enum {
     QUERIES_PER_TURN = 4,   /* of one client; the library has one under way */
     QUERIES_PER_LOOK = 256, /* at the bells of clients that sleep */
     TURNS_PER_LOOK = 256,
-    LOOKS_MAX = 32,   /* at 64 bells each */
-    IDLE_TURNS = 1000 /* empty so often, while others are busy: it rings */
+    LOOKS_MAX = 32,    /* at 64 bells each */
+    IDLE_TURNS = 1000, /* empty so often, while others are busy: it rings */
+    IDLE_SLEEPS = 64,  /* without a query so often: the same */
+    KEPT_MAX = 64      /* clients that are looked at after a sleep */
 };
 
 _Static_assert((int)SERVER_WORKERS_MAX <= (int)VIEW_READERS_MAX,
@@ -112,7 +114,7 @@ static bool serve(struct worker *w, struct client *c, const struct view *view)
 
 static void activate(struct worker *w, struct client *c)
 {
-    c->idle_turns = 0;
+    c->idle_turns = c->idle_sleeps = 0;
     if (!c->query_broken && !c->links[LIST_QUERY].in)
         list_append(&w->active, LIST_QUERY, c);
 }
@@ -140,7 +142,7 @@ static bool serve_all(struct worker *w)
     for (c = w->active.first; c != NULL; c = next) {
         next = c->links[LIST_QUERY].next;
         if (serve(w, c, view)) {
-            c->idle_turns = 0;
+            c->idle_turns = c->idle_sleeps = 0;
             any = true;
         } else if (w->busy && ++c->idle_turns > IDLE_TURNS) {
             /* So that the busy ones do not wait for the look at it. */
@@ -151,8 +153,17 @@ static bool serve_all(struct worker *w)
     return any;
 }
 
-/* Before sleeping: every client is to ring. True: nothing has come
- * meanwhile. */
+/* The active clients need not ring any more. */
+static void disarm_all(struct worker *w)
+{
+    for (struct client *c = w->active.first; c != NULL;
+         c = c->links[LIST_QUERY].next)
+        ring_disarm(&c->query);
+}
+
+/* Before sleeping: every client is to ring. True: nothing has come meanwhile.
+ * Those that were busy of late stay active, and are looked at from the wake-up
+ * on: who rings first is often not alone. */
 static bool arm_all(struct worker *w)
 {
     struct client *c, *next;
@@ -162,7 +173,10 @@ static bool arm_all(struct worker *w)
         return true; /* workers_wake() will tell; they stay active */
     for (c = w->active.first; c != NULL; c = next) {
         next = c->links[LIST_QUERY].next;
-        quiet &= arm(w, c);
+        if (++c->idle_sleeps > IDLE_SLEEPS || w->active.count > KEPT_MAX)
+            quiet &= arm(w, c);
+        else
+            quiet &= ring_arm(&c->query);
     }
     return quiet;
 }
@@ -242,13 +256,14 @@ static void sleep_until_rung(struct worker *w, const struct spin_wait *wait)
 {
     struct views *v = w->all->sources.views;
 
-    if (!arm_all(w))
-        return;
-    add(&w->sleeps, 1);
-    view_sleeps(v, w->number);
-    poll_bells(w, -1);
-    view_wakes();
-    spin_slept(&w->spin, wait);
+    if (arm_all(w)) {
+        add(&w->sleeps, 1);
+        view_sleeps(v, w->number);
+        poll_bells(w, -1);
+        view_wakes();
+        spin_slept(&w->spin, wait);
+    }
+    disarm_all(w);
 }
 
 static void *run(void *context)

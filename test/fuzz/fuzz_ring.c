@@ -10,8 +10,12 @@
  *   4  the bytes are a query ring: 8 bytes of tail, 8 of the answer ring's
  * head, a byte for each of the two rings' announcements, the rest the data as
  * it stands in shared memory; an ipc worker answers, and the answers are read
- *   5  the bytes are well-framed queries, as for 2, more and more of them until
- *      the answer ring, of which nothing is read, is full */
+ *   5  the bytes are well-framed queries, as for 2: once, and the answers are
+ *      read; then more and more of them until the answer ring is full
+ *   6  as 2, from a client of CLM, whose replies and events are read
+ *   7  as 5, from a client of CLM
+ *
+ * The rest is of a client of EVS. The cluster is nodes 1 (this one) and 2. */
 #include "daemon/server/internal.h"
 #include "ipc/channel.h"
 
@@ -56,7 +60,10 @@ bool fuzz_client_held_back(const struct server *s, const struct client *c);
 
 static struct server server;
 static struct workers workers;
-static struct totem_configuration conf = {.member_count = 2, .members = {1, 2}};
+static struct totem_configuration conf = {.ring_id = {.seq = 4, .rep = 1},
+                                          .member_count = 2,
+                                          .members = {1, 2},
+                                          .incarnations = {1, 2}};
 static struct view view = {.configured = true};
 static bool partial;
 static uint32_t puts_left;
@@ -99,7 +106,7 @@ static void fake_abandon(struct group *g)
 
 enum { RING = 65536 };
 
-static struct client *new_client(void)
+static struct client *new_client(enum ipc_service service)
 {
     int pair[2], segment_fd, error;
     struct client *c = NULL;
@@ -112,7 +119,7 @@ static struct client *new_client(void)
     }
     CHECK(c != NULL);
     close(segment_fd);
-    c->service = IPC_SERVICE_EVS;
+    c->service = service;
     server.clients[0] = c;
     client_activate(&server, c);
     return c;
@@ -123,10 +130,61 @@ static void end_client(struct client *c)
     for (int i = 0; i < SERVER_LISTS; i++)
         list_remove(&server.lists[i], (enum client_list)i, c);
     evs_group_leave_all(server.evs, 0);
+    clm_client_gone(server.clm, 0);
     server.clients[0] = NULL;
     server.partial = NULL;
     partial = false;
     client_free(c);
+}
+
+static struct ipc_clm_node node(uint32_t id)
+{
+    struct ipc_clm_node n = {.node_id = id,
+                             .boot_ns = id,
+                             .incarnation = id,
+                             .family = 1,
+                             .address_length = 9,
+                             .name_length = 1,
+                             .address = "127.0.0.1"};
+    n.name[0] = (uint8_t)('0' + id);
+    return n;
+}
+
+/* What the service of node `sender` has to say. */
+static void learn(struct clm *from, uint32_t sender)
+{
+    uint8_t copy[CLM_MESSAGE_SIZE_MAX];
+    struct bytes m;
+
+    while (clm_message_next(from, &m)) {
+        CHECK(m.n <= sizeof copy);
+        memcpy(copy, m.p, m.n);
+        clm_message_sent(from);
+        CHECK(clm_message(server.clm, sender, (struct bytes){copy, m.n}));
+    }
+}
+
+/* A view of both nodes. */
+static void prepare_clm(void)
+{
+    struct clm_config own = {.self = node(1), .client_max = 1};
+    struct clm_config others = {.self = node(2), .client_max = 1};
+    struct clm *other = clm_new(&others);
+    struct clm_event event;
+
+    server.clm = clm_new(&own);
+    CHECK(server.clm != NULL && other != NULL);
+    clm_configuration(server.clm, &conf);
+    clm_configuration(other, &conf);
+    learn(server.clm, 1);
+    learn(other, 2);
+    clm_free(other);
+    while (clm_event_next(server.clm, &event))
+        CHECK(event.client_count == 0);
+    CHECK(clm_view_get(server.clm) != NULL);
+    view.clm = *clm_view_get(server.clm);
+    view.clm_known = true;
+    CHECK(view.clm.count == 2);
 }
 
 static void prepare(void)
@@ -145,10 +203,9 @@ static void prepare(void)
                                            .worker_count = 1};
     server.epoll_fd = -1;
     server.evs = evs_new(&config);
-    server.clm = clm_new(&(struct clm_config){
-        .self = {.node_id = 1, .family = 1}, .client_max = 1});
     server.clients = calloc(1, sizeof *server.clients);
-    CHECK(server.evs != NULL && server.clm != NULL && server.clients != NULL);
+    CHECK(server.evs != NULL && server.clients != NULL);
+    prepare_clm();
     evs_configuration_set(server.evs, &conf);
     view.configuration = conf;
     workers.config = server.config;
@@ -184,7 +241,7 @@ static void fuzz_hello(const uint8_t *data, size_t size)
 static void fuzz_memory(const uint8_t *data, size_t size)
 {
     uint64_t positions[2] = {0};
-    struct client *c = new_client();
+    struct client *c = new_client(IPC_SERVICE_EVS);
     struct ring_shared *rings = c->segment.shared->rings;
 
     memcpy(positions, data, size < sizeof positions ? size : sizeof positions);
@@ -215,9 +272,140 @@ static void put_records(struct ring_producer *p, struct reader *r)
     ring_publish(p);
 }
 
-static void fuzz_records(const uint8_t *data, size_t size)
+/* --- what the client is told ---------------------------------------------- */
+
+/* All records of a ring whose head the client has not touched. */
+static void read_ring(struct client *c, enum segment_ring ring,
+                      void (*check)(struct ring_record record,
+                                    const uint8_t *body))
 {
-    struct client *c = new_client();
+    struct ring_consumer consumer;
+    const uint8_t *body;
+    enum ring_result r;
+
+    ring_consumer_init(&consumer, &c->segment.shared->rings[ring],
+                       c->segment.data[ring], c->segment.ring_size[ring]);
+    while ((r = ring_peek(&consumer, &body)) == RING_RECORD) {
+        check(consumer.record, body);
+        ring_advance(&consumer);
+    }
+    CHECK(r == RING_EMPTY);
+}
+
+/* A node of the cluster, or none. */
+static void check_node(const struct ipc_clm_node *n, uint32_t result)
+{
+    static const struct ipc_clm_node none;
+    struct ipc_clm_node expected = node(n->node_id);
+
+    expected.member = 1;
+    expected.initial_view = n->initial_view;
+    if (result == IPC_OK)
+        CHECK((n->node_id == 1 || n->node_id == 2) &&
+              memcmp(n, &expected, sizeof expected) == 0);
+    else
+        CHECK(result == IPC_ERR_NOT_EXIST &&
+              memcmp(n, &none, sizeof none) == 0);
+}
+
+static void check_reply(struct ring_record record, const uint8_t *body)
+{
+    struct ipc_reply reply;
+
+    CHECK(record.size == sizeof reply);
+    CHECK(record.type >= IPC_SUBMIT_CLM_TRACK &&
+          record.type <= IPC_SUBMIT_CLM_NODE_GET);
+    memcpy(&reply, body, sizeof reply);
+    if (record.type == IPC_SUBMIT_CLM_TRACK_STOP)
+        CHECK(reply.result == IPC_OK || reply.result == IPC_ERR_NOT_EXIST);
+    else
+        CHECK(reply.result == IPC_OK || reply.result == IPC_ERR_TRY_AGAIN);
+}
+
+static void check_track_event(struct ring_record record, const uint8_t *body)
+{
+    struct ipc_clm_track_event e;
+    struct ipc_clm_item item;
+
+    CHECK(record.size >= sizeof e);
+    memcpy(&e, body, sizeof e);
+    CHECK(e.view == conf.ring_id.seq && e.current == 1 && e.cause == 0);
+    CHECK(e.member_count == 2 && e.item_count >= 1 && e.item_count <= 2);
+    CHECK(record.size == sizeof e + e.item_count * sizeof item);
+    for (uint32_t i = 0; i < e.item_count; i++) {
+        memcpy(&item, body + sizeof e + i * sizeof item, sizeof item);
+        CHECK(item.change == IPC_CLM_NO_CHANGE && item.node.node_id == i + 1);
+        check_node(&item.node, IPC_OK);
+    }
+}
+
+static void check_event(struct ring_record record, const uint8_t *body)
+{
+    struct ipc_clm_node_event e;
+
+    if (record.type == IPC_EVENT_CLM_TRACK) {
+        check_track_event(record, body);
+        return;
+    }
+    CHECK(record.type == IPC_EVENT_CLM_NODE && record.size == sizeof e);
+    memcpy(&e, body, sizeof e);
+    check_node(&e.node, e.result);
+}
+
+static void check_nodes_answer(struct ring_record record, const uint8_t *body)
+{
+    struct ipc_clm_nodes_answer a;
+    struct ipc_clm_node n;
+
+    CHECK(record.size >= sizeof a);
+    memcpy(&a, body, sizeof a);
+    CHECK(a.reply.result == IPC_OK && a.reply.done <= 2 && a.next == 0);
+    CHECK(a.member_count == 2 && a.view == conf.ring_id.seq);
+    CHECK(record.size == sizeof a + a.reply.done * sizeof n);
+    for (uint32_t i = 0; i < a.reply.done; i++) {
+        memcpy(&n, body + sizeof a + i * sizeof n, sizeof n);
+        check_node(&n, IPC_OK);
+    }
+}
+
+static void check_answer(struct ring_record record, const uint8_t *body)
+{
+    struct ipc_clm_node_answer a;
+    struct ipc_reply reply;
+
+    CHECK(record.size >= sizeof reply);
+    memcpy(&reply, body, sizeof reply);
+    switch (record.type) {
+    case IPC_QUERY_EVS_MEMBERS:
+        CHECK(reply.result == IPC_OK);
+        CHECK(record.size ==
+              sizeof(struct ipc_evs_members) + 2 * sizeof(uint32_t));
+        break;
+    case IPC_QUERY_EVS_GROUPS:
+        CHECK(reply.result == IPC_OK && reply.done <= 1);
+        CHECK(record.size ==
+              sizeof(struct ipc_evs_group_list) +
+                  reply.done * sizeof(struct ipc_evs_group_info));
+        break;
+    case IPC_QUERY_CLM_NODE:
+        CHECK(record.size == sizeof a);
+        memcpy(&a, body, sizeof a);
+        check_node(&a.node, a.reply.result);
+        break;
+    case IPC_QUERY_CLM_NODES:
+        check_nodes_answer(record, body);
+        break;
+    default:
+        CHECK(!"an answer to nothing");
+    }
+}
+
+/* --- what is done with the bytes ------------------------------------------ */
+
+static void fuzz_records(const uint8_t *data, size_t size,
+                         enum ipc_service service)
+{
+    struct client *c = new_client(service);
     struct ring_producer p;
     struct reader r = reader_of((struct bytes){data, size});
 
@@ -225,12 +413,16 @@ static void fuzz_records(const uint8_t *data, size_t size)
                        c->segment.data[SEGMENT_SUBMIT], RING);
     put_records(&p, &r);
     serve(c);
+    if (service == IPC_SERVICE_CLM) {
+        read_ring(c, SEGMENT_REPLY, check_reply);
+        read_ring(c, SEGMENT_EVENT, check_event);
+    }
     end_client(c);
 }
 
 static void fuzz_message(const uint8_t *data, size_t size)
 {
-    struct client *c = new_client();
+    struct client *c = new_client(IPC_SERVICE_EVS);
     struct evs_key keys[2] = {{"a"}, {""}};
     struct evs_message m;
 
@@ -255,41 +447,12 @@ static void answer_queries(struct client *c)
     list_remove(&w->active, LIST_QUERY, c);
 }
 
-/* Of a client that keeps its head: all that it is given makes sense. */
-static void read_answers(struct client *c)
-{
-    struct ring_consumer answers;
-    struct ipc_reply reply;
-    const uint8_t *body;
-    enum ring_result r;
-
-    ring_consumer_init(&answers, &c->segment.shared->rings[SEGMENT_ANSWER],
-                       c->segment.data[SEGMENT_ANSWER],
-                       c->segment.ring_size[SEGMENT_ANSWER]);
-    while ((r = ring_peek(&answers, &body)) == RING_RECORD) {
-        CHECK(answers.record.size >= sizeof reply);
-        memcpy(&reply, body, sizeof reply);
-        CHECK(reply.result == IPC_OK);
-        if (answers.record.type == IPC_QUERY_EVS_MEMBERS)
-            CHECK(answers.record.size ==
-                  sizeof(struct ipc_evs_members) + 2 * sizeof(uint32_t));
-        else
-            CHECK(answers.record.type == IPC_QUERY_EVS_GROUPS &&
-                  reply.done <= 1 &&
-                  answers.record.size ==
-                      sizeof(struct ipc_evs_group_list) +
-                          reply.done * sizeof(struct ipc_evs_group_info));
-        ring_advance(&answers);
-    }
-    CHECK(r == RING_EMPTY);
-}
-
 static void fuzz_query_memory(const uint8_t *data, size_t size)
 {
     const struct evs_key key = {"a"};
     uint64_t positions[2] = {0};
     uint8_t asleep[2] = {0};
-    struct client *c = new_client();
+    struct client *c = new_client(IPC_SERVICE_EVS);
     struct ring_shared *rings = c->segment.shared->rings;
     struct reader r = reader_of((struct bytes){data, size});
 
@@ -309,13 +472,14 @@ static void fuzz_query_memory(const uint8_t *data, size_t size)
     atomic_store(&rings[SEGMENT_ANSWER].asleep, asleep[1]);
     answer_queries(c);
     if (positions[1] == 0)
-        read_answers(c);
+        read_ring(c, SEGMENT_ANSWER, check_answer);
     end_client(c);
 }
 
-static void fuzz_queries(const uint8_t *data, size_t size)
+static void fuzz_queries(const uint8_t *data, size_t size,
+                         enum ipc_service service)
 {
-    struct client *c = new_client();
+    struct client *c = new_client(service);
     struct ring_producer p;
 
     ring_producer_init(&p, &c->segment.shared->rings[SEGMENT_QUERY],
@@ -325,6 +489,8 @@ static void fuzz_queries(const uint8_t *data, size_t size)
         struct reader r = reader_of((struct bytes){data, size});
         put_records(&p, &r);
         answer_queries(c);
+        if (i == 0)
+            read_ring(c, SEGMENT_ANSWER, check_answer);
     }
     end_client(c);
 }
@@ -334,7 +500,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     prepare();
     if (size == 0)
         return 0;
-    switch (data[0] % 6) {
+    switch (data[0] % 8) {
     case 0:
         fuzz_hello(data + 1, size - 1);
         break;
@@ -342,7 +508,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         fuzz_memory(data + 1, size - 1);
         break;
     case 2:
-        fuzz_records(data + 1, size - 1);
+        fuzz_records(data + 1, size - 1, IPC_SERVICE_EVS);
         break;
     case 3:
         fuzz_message(data + 1, size - 1);
@@ -351,7 +517,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         fuzz_query_memory(data + 1, size - 1);
         break;
     case 5:
-        fuzz_queries(data + 1, size - 1);
+        fuzz_queries(data + 1, size - 1, IPC_SERVICE_EVS);
+        break;
+    case 6:
+        fuzz_records(data + 1, size - 1, IPC_SERVICE_CLM);
+        break;
+    case 7:
+        fuzz_queries(data + 1, size - 1, IPC_SERVICE_CLM);
         break;
     }
     return 0;

@@ -3,6 +3,8 @@
  * served. */
 #include "test/unit/evs_box.h"
 
+#include "api/client.h"
+
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/resource.h>
@@ -27,12 +29,12 @@ struct raw {
     struct ring_producer submit, query;
 };
 
-static void raw_open(struct raw *r)
+static void raw_open_as(struct raw *r, enum ipc_service service)
 {
     struct ipc_hello hello = {.magic = IPC_MAGIC,
                               .version = IPC_VERSION,
                               .size = sizeof hello,
-                              .service = IPC_SERVICE_EVS};
+                              .service = service};
     struct ipc_welcome w = {0};
     size_t n;
     r->socket = raw_connect();
@@ -49,6 +51,11 @@ static void raw_open(struct raw *r)
                        r->segment.data[SEGMENT_SUBMIT], w.submit_size);
     ring_producer_init(&r->query, &r->segment.shared->rings[SEGMENT_QUERY],
                        r->segment.data[SEGMENT_QUERY], w.query_size);
+}
+
+static void raw_open(struct raw *r)
+{
+    raw_open_as(r, IPC_SERVICE_EVS);
 }
 
 static void raw_close(struct raw *r)
@@ -311,6 +318,271 @@ static void test_hostile_queries(void)
     evs_finalize(h);
     EVENTUALLY(stats().clients_now == 0);
     EVENTUALLY(open_fds() == before);
+    stop();
+}
+
+/* --- hostile clients of CLM ----------------------------------------------- */
+
+enum { EVS = IPC_SERVICE_EVS, CLM = IPC_SERVICE_CLM };
+
+/* Records that a library cannot have written, on a connection of `service`:
+ * the first word of the body is given, the rest is zero. */
+static const struct wrong_record {
+    int service;
+    bool query;
+    uint32_t type, size, word;
+} wrong_records[] = {
+    {CLM, false, IPC_SUBMIT_CLM_TRACK, 8, 0},
+    {CLM, false, IPC_SUBMIT_CLM_TRACK, 8, IPC_CLM_LOCAL},
+    {CLM, false, IPC_SUBMIT_CLM_TRACK, 8,
+     IPC_CLM_CHANGES | IPC_CLM_CHANGES_ONLY},
+    {CLM, false, IPC_SUBMIT_CLM_TRACK, 8, 15},
+    {CLM, false, IPC_SUBMIT_CLM_TRACK, 8, 16 | IPC_CLM_CURRENT},
+    {CLM, false, IPC_SUBMIT_CLM_TRACK, 8, 1u << 31 | IPC_CLM_CHANGES},
+    {CLM, false, IPC_SUBMIT_CLM_TRACK, 8, UINT32_MAX},
+    {CLM, false, IPC_SUBMIT_CLM_TRACK, 0, 0},
+    {CLM, false, IPC_SUBMIT_CLM_TRACK, 4, IPC_CLM_CURRENT},
+    {CLM, false, IPC_SUBMIT_CLM_TRACK, 12, IPC_CLM_CURRENT},
+    {CLM, false, IPC_SUBMIT_CLM_TRACK_STOP, 4, 0},
+    {CLM, false, IPC_SUBMIT_CLM_TRACK_STOP, 8, IPC_CLM_CHANGES},
+    {CLM, false, IPC_SUBMIT_CLM_NODE_GET, 0, 0},
+    {CLM, false, IPC_SUBMIT_CLM_NODE_GET, 8, 1},
+    {CLM, false, IPC_SUBMIT_CLM_NODE_GET, 24, 1},
+    {CLM, false, 0, 8, IPC_CLM_CURRENT},
+    {CLM, false, IPC_SUBMIT_CLM_NODE_GET + 1, 8, IPC_CLM_CURRENT},
+    {CLM, false, IPC_SUBMIT_EVS_MCAST, 16, 0},
+    {CLM, false, IPC_SUBMIT_EVS_JOIN, 8, 0},
+    {CLM, false, IPC_SUBMIT_EVS_LEAVE, 8, 0},
+    {EVS, false, IPC_SUBMIT_CLM_TRACK, 8, IPC_CLM_CURRENT},
+    {EVS, false, IPC_SUBMIT_CLM_TRACK_STOP, 0, 0},
+    {EVS, false, IPC_SUBMIT_CLM_NODE_GET, 16, 1},
+    {CLM, true, IPC_QUERY_CLM_NODE, 0, 0},
+    {CLM, true, IPC_QUERY_CLM_NODE, 4, NODE},
+    {CLM, true, IPC_QUERY_CLM_NODE, 16, NODE},
+    {CLM, true, IPC_QUERY_CLM_NODES, 0, 0},
+    {CLM, true, IPC_QUERY_CLM_NODES, 4, 0},
+    {CLM, true, IPC_QUERY_CLM_NODES, 12, 0},
+    {CLM, true, 0, 8, 0},
+    {CLM, true, IPC_QUERY_CLM_NODES + 1, 8, 0},
+    {CLM, true, IPC_QUERY_EVS_MEMBERS, 0, 0},
+    {CLM, true, IPC_QUERY_EVS_GROUPS, 8, 0},
+    {EVS, true, IPC_QUERY_CLM_NODE, 8, NODE},
+    {EVS, true, IPC_QUERY_CLM_NODES, 8, 0}};
+
+/* Says it, and then a request that would be answered. */
+static void say_wrong(struct raw *r, const struct wrong_record *w)
+{
+    struct ring_producer *ring = w->query ? &r->query : &r->submit;
+    const uint64_t one = 1;
+    uint8_t *at = ring_claim(ring, w->size);
+    CHECK(at != NULL);
+    memset(at, 0, w->size);
+    if (w->size >= sizeof w->word)
+        memcpy(at, &w->word, sizeof w->word);
+    ring_push(ring, w->type, w->size);
+    at = ring_claim(ring, 8);
+    CHECK(at != NULL);
+    memset(at, 0, 8);
+    if (w->query)
+        ring_push(
+            ring,
+            w->service == CLM ? IPC_QUERY_CLM_NODES : IPC_QUERY_EVS_GROUPS, 8);
+    else
+        ring_push(ring,
+                  w->service == CLM ? IPC_SUBMIT_CLM_TRACK_STOP
+                                    : IPC_SUBMIT_EVS_JOIN,
+                  w->service == CLM ? 0 : 8);
+    ring_publish(ring);
+    CU_ASSERT_EQUAL(write(r->fds[w->query ? IPC_FD_QUERY_BELL : IPC_FD_BELL],
+                          &one, sizeof one),
+                    sizeof one);
+}
+
+static uint32_t clm_events;
+
+static void on_clm_event(void *context, uint32_t type, const uint8_t *body,
+                         uint32_t size)
+{
+    struct ipc_clm_track_event e = {.current = 0};
+    (void)context;
+    clm_events++;
+    CU_ASSERT_EQUAL(type, IPC_EVENT_CLM_TRACK);
+    CU_ASSERT_EQUAL(size, sizeof e + 2 * sizeof(struct ipc_clm_item));
+    memcpy(&e, body, size < sizeof e ? size : sizeof e);
+    CU_ASSERT(e.current == 1 && e.member_count == 2 && e.item_count == 2);
+}
+
+static void dispatch_clm(struct conn *c)
+{
+    if (readable(c->socket, 0))
+        CU_ASSERT_EQUAL(conn_dispatch(c, CS_DISPATCH_ALL, on_clm_event, NULL),
+                        CS_OK);
+}
+
+/* An honest client that tracks; it has been told of the nodes. */
+static void open_tracking(struct conn *c)
+{
+    const struct conn_rings rings = {0, 0};
+    const struct ipc_clm_track track = {.flags =
+                                            IPC_CLM_CURRENT | IPC_CLM_CHANGES};
+    struct ipc_reply reply = {.result = 0};
+    size_t n = 0;
+    CHECK(conn_open(c, IPC_SERVICE_CLM, rings) == CS_OK);
+    clm_events = 0;
+    EVENTUALLY(reply.result == IPC_OK ||
+               (conn_request(c, IPC_SUBMIT_CLM_TRACK, &track, sizeof track,
+                             NULL, 0, &reply, sizeof reply, &n) == CS_OK &&
+                reply.result == IPC_OK));
+    dispatch_clm(c);
+    CU_ASSERT_EQUAL(clm_events, 1);
+}
+
+/* It still knows its node, and has been told nothing more. */
+static void ask_own_node(struct conn *c)
+{
+    const struct ipc_clm_node_query query = {.node_id = UINT32_MAX};
+    const struct ipc_clm_node node = fake_node(NODE);
+    struct ipc_clm_node_answer a = {.reply.result = 0};
+    size_t n = 0;
+    CU_ASSERT_EQUAL(conn_query(c, IPC_QUERY_CLM_NODE, &query, sizeof query, &a,
+                               sizeof a, &n),
+                    CS_OK);
+    CU_ASSERT(n == sizeof a && a.reply.result == IPC_OK);
+    CU_ASSERT(a.node.node_id == NODE && a.node.member == 1);
+    CU_ASSERT(a.node.name_length == node.name_length &&
+              memcmp(a.node.name, node.name, sizeof node.name) == 0);
+    dispatch_clm(c);
+    CU_ASSERT_EQUAL(clm_events, 1);
+}
+
+static uint32_t raw_unread(const struct raw *r, enum segment_ring ring)
+{
+    return (uint32_t)atomic_load(&r->segment.shared->rings[ring].tail);
+}
+
+/* Each ends its client unanswered, is counted once, and harms no other. */
+static void test_hostile_clm(void)
+{
+    const size_t count = sizeof wrong_records / sizeof *wrong_records;
+    struct box b = {.bad = 0};
+    struct conn honest;
+    struct raw r;
+    uint64_t requests = 0, queries = 0;
+    start();
+    int before = open_fds();
+    evs_handle_t h = client(&b);
+    join(h, "good");
+    open_tracking(&honest);
+    for (size_t i = 0; i < count; i++) {
+        const struct wrong_record *w = &wrong_records[i];
+        raw_open_as(&r, (enum ipc_service)w->service);
+        if (i % 2 == 0)
+            pause_ms(30); /* until the daemon has armed the ring */
+        say_wrong(&r, w);
+        CU_ASSERT(raw_ended(&r));
+        CU_ASSERT_EQUAL(raw_unread(&r, SEGMENT_REPLY), 0);
+        CU_ASSERT_EQUAL(raw_unread(&r, SEGMENT_ANSWER), 0);
+        raw_close(&r);
+        requests += !w->query;
+        queries += w->query;
+        EVENTUALLY(stats().corrupt == requests &&
+                   stats().query_corrupt == queries);
+        ask_own_node(&honest);
+        CU_ASSERT_EQUAL(send_to(h, "good", "x", 1), CS_OK);
+        gather(h, &b, i + 1);
+    }
+    evs_finalize(h);
+    conn_close(&honest);
+    EVENTUALLY(stats().clients_now == 0);
+    EVENTUALLY(open_fds() == before);
+    stop();
+}
+
+/* --- a flood of requests -------------------------------------------------- */
+
+static struct raw flooder;
+static _Atomic bool draining;
+
+/* Reads nothing, and says that it has read all. */
+static void drain_replies(void)
+{
+    struct ring_shared *w = &flooder.segment.shared->rings[SEGMENT_REPLY];
+    atomic_store(&w->head, atomic_load(&w->tail));
+}
+
+static void *keep_draining(void *unused)
+{
+    (void)unused;
+    while (draining)
+        drain_replies();
+    return NULL;
+}
+
+static void fill_with_joins(struct raw *r)
+{
+    const struct ipc_evs_groups none = {.count = 0};
+    void *at;
+    while ((at = ring_claim(&r->submit, sizeof none)) != NULL) {
+        memcpy(at, &none, sizeof none);
+        ring_push(&r->submit, IPC_SUBMIT_EVS_JOIN, sizeof none);
+    }
+    ring_publish(&r->submit);
+}
+
+/* A visit; how much was taken from clients in it. */
+static uint64_t one_visit(void)
+{
+    drain_replies();
+    server_poll(d.server);
+    drain_replies();
+    uint64_t was = server_submitted(d.server);
+    visit();
+    server_flush(d.server);
+    return server_submitted(d.server) - was;
+}
+
+/* A ring that is always full of requests, whose replies always find room: who
+ * sends meanwhile waits for two visits at most, and none of them is long. The
+ * test is the protocol thread, so that it can count. */
+static void test_request_flood(void)
+{
+    struct box b = {.bad = 0};
+    pthread_t drainer;
+    uint64_t most = 0;
+    int fd = -1;
+    start();
+    evs_handle_t h = client(&b);
+    join(h, "good");
+    CU_ASSERT_EQUAL(evs_fd_get(h, &fd), CS_OK);
+    raw_open(&flooder);
+    EVENTUALLY(stats().clients_now == 2);
+    d.stop = true;
+    pthread_join(d.thread, NULL);
+    draining = true;
+    CHECK(pthread_create(&drainer, NULL, keep_draining, NULL) == 0);
+    for (uint64_t i = 0; i < 200; i++) {
+        fill_with_joins(&flooder);
+        if (i % 3 == 0)
+            raw_ring(&flooder);
+        CU_ASSERT_EQUAL(send_to(h, "good", "x", 1), CS_OK);
+        for (int visits = 0; visits < 2; visits++) {
+            uint64_t taken = one_visit();
+            most = taken > most ? taken : most;
+            fill_with_joins(&flooder);
+        }
+        if (readable(fd, 0))
+            CU_ASSERT_EQUAL(evs_dispatch(h, CS_DISPATCH_ALL), CS_OK);
+        CU_ASSERT_EQUAL(b.messages, i + 1);
+    }
+    CU_ASSERT(most >= 200 && most <= 300);
+    CU_ASSERT(!raw_ended_now(&flooder));
+    draining = false;
+    pthread_join(drainer, NULL);
+    d.stop = false;
+    CHECK(pthread_create(&d.thread, NULL, protocol, NULL) == 0);
+    raw_close(&flooder);
+    EVENTUALLY(stats().clients_now == 1);
+    evs_finalize(h);
     stop();
 }
 
@@ -643,6 +915,8 @@ static void test_blocking_descriptors(void)
 static const struct unit_test tests[] = {
     {"hostile records", test_hostile},
     {"hostile queries", test_hostile_queries},
+    {"hostile records of CLM", test_hostile_clm},
+    {"flood of requests", test_request_flood},
     {"nonsense announcements", test_nonsense_announcements},
     {"buried socket", test_buried_socket},
     {"scribbled segment", test_scribble},
