@@ -133,41 +133,71 @@ void attack_clm_flags(void)
     }
 }
 
-/* Changes the flags of the records that the daemon is at: they are all of 16
- * bytes, the flags behind the first 8. */
+enum { TRACK_BYTES = 16, IN_A_ROW = 12, CHANGED = 8 /* of those */ };
+
+static void store_often(_Atomic uint32_t *at, uint32_t value, int times)
+{
+    for (int i = 0; i < times; i++)
+        atomic_store_explicit(at, value, memory_order_relaxed);
+}
+
+/* Makes the flags of a record that the daemon is to read next good and wrong by
+ * turns, as fast as it can: they are to be good when they are judged, and wrong
+ * when they are obeyed. */
 static void change_flags(void)
 {
     const uint64_t mask = me.segment.ring_size[SEGMENT_SUBMIT] - 1;
-    uint8_t *data = me.segment.data[SEGMENT_SUBMIT];
+    const uint64_t row = TRACK_BYTES * IN_A_ROW, end = now_ns() + 1000000000;
 
-    for (int i = 0; i < 20000000; i++) {
+    while (now_ns() < end) {
         uint64_t head = atomic_load(&words(SEGMENT_SUBMIT)->head);
-        uint32_t flags = draw_flags(below(16) == 0);
-        memcpy(data + ((head + 16 * below(4)) & mask) + 8, &flags,
-               sizeof flags);
+        uint64_t record = head - head % row + (uint64_t)CHANGED * TRACK_BYTES;
+        uint8_t *flags = me.segment.data[SEGMENT_SUBMIT] + (record & mask) +
+                         sizeof(struct ring_record);
+        for (int i = 0; i < 100; i++) {
+            store_often((void *)flags, IPC_CLM_CHANGES, 300);
+            store_often((void *)flags, 15, 60);
+        }
     }
+}
+
+/* Good ones in a row. */
+static void track_in_a_row(void)
+{
+    const struct ipc_clm_track t = {.flags = IPC_CLM_CHANGES};
+    void *at;
+
+    for (int i = 0; i < IN_A_ROW; i++) {
+        if ((at = ring_claim(&me.submit, sizeof t)) == NULL)
+            break;
+        memcpy(at, &t, sizeof t);
+        ring_push(&me.submit, IPC_SUBMIT_CLM_TRACK, sizeof t);
+    }
+    ring_publish(&me.submit);
+    ring_bell(IPC_FD_BELL);
 }
 
 void attack_clm_changing(void)
 {
-    if (!attach_clm())
-        return;
-    pid_t child = fork();
-    if (child == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        change_flags();
-        _exit(0);
+    for (int round = 0; round < 100 && attach_clm(); round++) {
+        pid_t child = fork();
+        if (child == 0) {
+            prctl(PR_SET_PDEATHSIG, SIGKILL);
+            change_flags();
+            _exit(0);
+        }
+        pause_us(200); /* it has begun */
+        for (int i = 0; i < 1000 && (i % 8 != 0 || !sent_away()); i++) {
+            track_in_a_row();
+            pause_us(20);
+            skip_all(&me.reply);
+        }
+        if (child > 0) {
+            kill(child, SIGKILL);
+            waitpid(child, NULL, 0);
+        }
+        detach();
     }
-    for (int i = 0; i < 20000 && (i % 16 != 0 || !sent_away()); i++) {
-        put_track(draw_flags(false));
-        skip_all(&me.reply);
-        skip_all(&me.event);
-    }
-    if (child > 0) {
-        kill(child, SIGKILL);
-        waitpid(child, NULL, 0);
-    }
-    detach();
 }
 
 /* Asks for events without end and reads none, or a few at times. */
