@@ -38,15 +38,19 @@ obj = $(patsubst %.c,$(B)/%.o,$(wildcard $(1)))
 
 CORE     := $(call obj,daemon/totem/*.c daemon/group/*.c daemon/service/*.c)
 DAEMON   := $(call obj,daemon/*/*.c config/*.c ipc/*.c)
-CLIENT   := $(call obj,api/client.c api/handle.c ipc/*.c)
+CLIENT   := $(call obj,api/client.c api/dispatch.c api/handle.c ipc/*.c)
 EVS      := $(call obj,api/evs.c) $(CLIENT)
-SACLM    := $(call obj,api/clm.c) $(CLIENT)
+SACLM    := $(call obj,api/clm.c api/ais.c) $(CLIENT)
+SACKPT   := $(call obj,api/ckpt.c api/ckpt_checkpoint.c api/ckpt_section.c \
+            api/ckpt_data.c api/ais.c) $(CLIENT)
 SIM      := $(call obj,test/sim/*.c)
 UNITS    := $(patsubst test/unit/%.c,$(B)/unit/%,$(wildcard test/unit/test_*.c))
 FUZZERS  := $(patsubst test/fuzz/%.c,$(B)/fuzz/%,$(wildcard test/fuzz/fuzz_*.c))
 PROGRAMS := $(B)/aisexec $(B)/keygen $(B)/libevs.so $(B)/libevs.a \
             $(B)/libSaClm.so $(B)/libSaClm.a $(B)/testclm \
+            $(B)/libSaCkpt.so $(B)/libSaCkpt.a \
             $(B)/testevs $(B)/evscheck $(B)/evscompare $(B)/evsbench \
+            $(B)/testckpt $(B)/ckptbench $(B)/ckptbenchth \
             $(B)/ipcbench $(B)/hostile $(B)/sim
 
 all: $(PROGRAMS) ## build the daemon, the libraries and the programs
@@ -92,6 +96,22 @@ $(B)/libSaClm.so: $(B)/libSaClm.so.$(SA_VERSION)
 	$(Q)ln -sf libSaClm.so.$(SA_VERSION) $(B)/libSaClm.so.$(SA_MAJOR)
 	$(Q)ln -sf libSaClm.so.$(SA_MAJOR) $@
 
+$(B)/libSaCkpt.a: $(SACKPT)
+	$(call say,AR  )
+	$(Q)rm -f $@
+	$(Q)$(AR) rcs $@ $^
+
+# And a function in the form that openais 1.1 had.
+$(B)/libSaCkpt.so.$(SA_VERSION): $(SACKPT) $(B)/api/ckpt_b01.o api/libSaCkpt.map
+	$(call say,LINK)
+	$(Q)$(CC) $(LDFLAGS_ALL) -shared -Wl,-soname,libSaCkpt.so.$(SA_MAJOR) \
+	    -Wl,--version-script=api/libSaCkpt.map -o $@ $(SACKPT) \
+	    $(B)/api/ckpt_b01.o -lpthread
+
+$(B)/libSaCkpt.so: $(B)/libSaCkpt.so.$(SA_VERSION)
+	$(Q)ln -sf libSaCkpt.so.$(SA_VERSION) $(B)/libSaCkpt.so.$(SA_MAJOR)
+	$(Q)ln -sf libSaCkpt.so.$(SA_MAJOR) $@
+
 # The programs are linked like a user's: against the shared library alone.
 $(B)/testevs $(B)/evscheck: $(B)/%: $(B)/test/%.o $(B)/libevs.so
 	$(call say,LINK)
@@ -101,6 +121,11 @@ $(B)/testevs $(B)/evscheck: $(B)/%: $(B)/test/%.o $(B)/libevs.so
 $(B)/testclm: $(B)/test/testclm.o $(B)/libSaClm.so
 	$(call say,LINK)
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $< -L$(B) -lSaClm -lpthread \
+	    -Wl,-rpath,'$$ORIGIN'
+
+$(B)/testckpt: $(B)/test/testckpt.o $(B)/libSaCkpt.so
+	$(call say,LINK)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $< -L$(B) -lSaCkpt -lpthread \
 	    -Wl,-rpath,'$$ORIGIN'
 
 # Its attackers speak to the daemon past the library.
@@ -116,6 +141,13 @@ $(B)/evsbench: $(B)/perf/evsbench.o $(B)/libevs.so
 	$(call say,LINK)
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $< -L$(B) -levs -lpthread \
 	    -Wl,-rpath,'$$ORIGIN'
+
+CKPTBENCH := $(addprefix $(B)/perf/ckptbench_,common.o run.o tasks.o)
+$(B)/ckptbench $(B)/ckptbenchth: $(B)/%: $(B)/perf/%.o $(CKPTBENCH) \
+    $(B)/libSaCkpt.so
+	$(call say,LINK)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $(filter %.o,$^) -L$(B) -lSaCkpt \
+	    -lpthread -Wl,-rpath,'$$ORIGIN'
 
 # libqb, a peer to compare with, is measured too if it is installed.
 LIBQB    := $(shell pkg-config --libs libqb 2>/dev/null)
@@ -137,6 +169,12 @@ $(B)/unit/test_sim_check: $(call obj,test/sim/check.c test/sim/trace.c)
 # its allocations are refused.
 $(B)/unit/test_clm $(B)/unit/test_clm_track: $(B)/libSaClm.a
 $(B)/unit/test_clm: private LDFLAGS += -Wl,--wrap=malloc -Wl,--wrap=calloc
+
+$(B)/unit/test_ckpt $(B)/unit/test_ckpt_rules $(B)/unit/test_ckpt_threads: \
+    $(B)/libSaCkpt.a
+$(B)/unit/test_ckpt: private LDFLAGS += -Wl,--wrap=malloc -Wl,--wrap=calloc
+# It loads that too.
+$(B)/unit/test_ckpt_rules: | $(B)/libSaCkpt.so
 
 # Its allocations are refused, one after the other.
 $(B)/unit/test_init_failure: private LDFLAGS += $(addprefix -Wl$(comma)--wrap=,\
@@ -215,6 +253,9 @@ perf: all ## benchmarks, three nodes, beside their limits
 ipcperf: all ## benchmark of clients and daemon on one machine, beside limits
 	@B=$(B) perf/ipc.sh
 
+ckptperf: all ## benchmark of checkpoints, beside openais 2005 and limits
+	@B=$(B) perf/ckpt.sh
+
 demo: deps ## three nodes agree, lose one, take it back
 	@echo 'Building ...'
 	@$(build) all
@@ -243,4 +284,4 @@ help: ## this list
 	@grep -E '^[a-z]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 10
 
 .PHONY: all check units fuzzers test sim mutants cluster hostile fuzz perf ipcperf \
-        demo deps tidy format install clean help
+        ckptperf demo deps tidy format install clean help

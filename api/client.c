@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* client.c - the connection of a client library to the daemon. */
-#include "api/client.h"
+#include "api/client_internal.h"
 
 #include "ipc/channel.h"
 
@@ -19,11 +19,13 @@ _Static_assert(CS_ERR_NO_RESOURCES == (int)IPC_ERR_NO_RESOURCES, "ipc_error");
 _Static_assert(CS_ERR_TOO_BIG == (int)IPC_ERR_TOO_BIG, "ipc_error");
 _Static_assert(CS_ERR_TOO_MANY_GROUPS == (int)IPC_ERR_TOO_MANY_GROUPS, "");
 
+/* How long a query may take: a daemon that stands still does not end. */
+static const uint64_t QUERY_LIMIT_NS = 10000000000;
+
 enum {
     EVENT_SPIN_NS = 2000, /* at most, for events: they come when they come */
     CHECK_EVERY = 16,     /* records between two looks for the daemon's end */
-    CONNECT_MS = 5000, /* for the daemon to accept, and to answer the hello */
-    OWED_MS = 10       /* for a byte that the daemon is about to send */
+    CONNECT_MS = 5000 /* for the daemon to accept, and to answer the hello */
 };
 
 static uint64_t now_ns(void)
@@ -31,18 +33,6 @@ static uint64_t now_ns(void)
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
-static bool flag(_Atomic bool *f)
-{
-    /* Relaxed: the flags say that it is time to give up; nothing is read on
-     * the strength of them. */
-    return atomic_load_explicit(f, memory_order_relaxed);
-}
-
-static void set_flag(_Atomic bool *f)
-{
-    atomic_store_explicit(f, true, memory_order_relaxed);
 }
 
 /* --- opening -------------------------------------------------------------- */
@@ -268,31 +258,6 @@ static bool conn_is_dead(struct conn *c)
     return flag(&c->dead);
 }
 
-static void ring_bell(int fd)
-{
-    const uint64_t one = 1;
-    ssize_t n = write(fd, &one, sizeof one);
-    (void)n; /* full: its reader knows already */
-}
-
-/* Waits awake for something in the ring. True: it has come; else it is time to
- * sleep, and then to spin_slept(). */
-static bool spin(struct spin *s, struct spin_wait *w,
-                 struct ring_consumer *ring)
-{
-    const uint8_t *body;
-
-    if (!spin_begin(s, w))
-        return false;
-    do {
-        if (ring_peek(ring, &body) != RING_EMPTY) {
-            spin_hit(s);
-            return true;
-        }
-    } while (spin_again(s, w, 1));
-    return false;
-}
-
 /* Milliseconds for poll() until `end_ns` (0: for ever), rounded up. */
 static int poll_ms(uint64_t end_ns)
 {
@@ -437,6 +402,11 @@ uint32_t conn_room(struct conn *c)
     return room < ring_footprint(0) ? 0 : (uint32_t)(room - ring_footprint(0));
 }
 
+void conn_unclaim(struct conn *c)
+{
+    pthread_mutex_unlock(&c->submit_lock);
+}
+
 cs_error_t conn_commit(struct conn *c, uint32_t type, uint32_t size)
 {
     bool look = false;
@@ -459,9 +429,7 @@ cs_error_t conn_commit(struct conn *c, uint32_t type, uint32_t size)
     return flag(&c->closing) ? CS_OK : CS_ERR_LIBRARY;
 }
 
-/* Before this thread waits: the daemon may be waiting for us to have no more to
- * submit (see ring_doze()). */
-static void nudge(struct conn *c)
+void conn_nudge(struct conn *c)
 {
     if (!ring_may_nudge(&c->submit))
         return;
@@ -471,56 +439,60 @@ static void nudge(struct conn *c)
     pthread_mutex_unlock(&c->submit_lock);
 }
 
-/* Takes the answer from the ring when it is there. */
-static enum ring_result take_answer(struct ring_consumer *ring, uint32_t type,
-                                    void *answer, size_t answer_max,
-                                    size_t *answer_size)
-{
-    const uint8_t *body;
-    enum ring_result r = ring_peek(ring, &body);
+/* --- requests and queries ------------------------------------------------- */
 
-    if (r != RING_RECORD)
-        return r;
-    if (ring->record.type != type)
-        return RING_CORRUPT;
-    *answer_size = ring->record.size;
-    memcpy(answer, body, *answer_size < answer_max ? *answer_size : answer_max);
-    ring_advance(ring);
-    ring_release(ring);
-    return r;
+/* A ring in which answers come, and how to wait for one. Its owner is the
+ * holder of the lock. */
+struct inbox {
+    struct ring_consumer *ring;
+    struct spin *spin;
+    int fd; /* a byte on it wakes who sleeps on the ring */
+    struct conn_owed *owed;
+};
+
+static struct inbox reply_inbox(struct conn *c)
+{
+    return (struct inbox){&c->reply, &c->reply_spin, c->reply_fd,
+                          &c->owed_replies};
+}
+
+static struct inbox answer_inbox(struct conn *c)
+{
+    return (struct inbox){&c->answer, &c->answer_spin, c->answer_fd,
+                          &c->owed_answers};
 }
 
 /* Sleeps until something is in the ring; false: the connection has ended. */
-static bool sleep_for(struct conn *c, struct ring_consumer *ring, int fd)
+static bool sleep_for(struct conn *c, const struct inbox *in, uint64_t end_ns)
 {
     bool alive = true;
 
-    if (ring_arm(ring)) {
-        if (ring == &c->reply)
+    if (ring_arm(in->ring)) {
+        if (in->ring == &c->reply)
             ring_bell(c->doorbell); /* see claim_request() */
         else
-            nudge(c);
-        alive = wait_fd(c, fd, true, 0);
+            conn_nudge(c);
+        alive = wait_fd(c, in->fd, true, end_ns);
     }
-    ring_disarm(ring);
+    ring_disarm(in->ring);
     return alive;
 }
 
-/* Waits for the answer of `type` in the ring whose sleeper is woken by `fd`. */
-static cs_error_t wait_answer(struct conn *c, struct ring_consumer *ring,
-                              struct spin *s, int fd, uint32_t type,
-                              void *answer, size_t answer_max,
-                              size_t *answer_size)
+/* Waits for a record, and leaves it in the ring. end_ns 0: as long as it takes;
+ * then `limit_ns`, if that is not 0, counts from the moment it sleeps. */
+static cs_error_t wait_record(struct conn *c, const struct inbox *in,
+                              uint64_t end_ns, uint64_t limit_ns,
+                              const uint8_t **body)
 {
     struct spin_wait wait;
     bool alive = true, slept = false;
 
-    spin(s, &wait, ring);
+    spin_for(in->spin, &wait, in->ring);
     for (;;) {
-        switch (take_answer(ring, type, answer, answer_max, answer_size)) {
+        switch (ring_peek(in->ring, body)) {
         case RING_RECORD:
             if (slept)
-                spin_slept(s, &wait);
+                spin_slept(in->spin, &wait);
             return CS_OK;
         case RING_CORRUPT:
             set_flag(&c->dead);
@@ -530,26 +502,60 @@ static cs_error_t wait_answer(struct conn *c, struct ring_consumer *ring,
         }
         if (!alive)
             return conn_ended(c);
-        alive = sleep_for(c, ring, fd);
+        if (end_ns == 0 && limit_ns != 0)
+            end_ns = now_ns() + limit_ns;
+        else if (end_ns != 0 && now_ns() >= end_ns)
+            return CS_ERR_TIMEOUT;
+        alive = sleep_for(c, in, end_ns);
         slept = true;
     }
 }
 
-static void write_parts(uint8_t *at, const void *head, uint32_t head_size,
-                        const void *body, uint32_t body_size)
+static void step_over(struct ring_consumer *ring)
 {
-    if (head_size > 0)
-        memcpy(at, head, head_size);
-    if (body_size > 0)
-        memcpy(at + head_size, body, body_size);
+    ring_advance(ring);
+    ring_release(ring);
 }
 
-/* Room for a request, however long that takes. Messages before it may be held
+static uint32_t owed_count(const struct conn_owed *o)
+{
+    /* Relaxed: who reads it without the lock wants a hint. */
+    return atomic_load_explicit(&o->count, memory_order_relaxed);
+}
+
+static void owed_set_count(struct conn_owed *o, uint32_t count)
+{
+    atomic_store_explicit(&o->count, count, memory_order_relaxed);
+}
+
+/* Something was asked: its answer comes after the others. There is room: see
+ * take_late_replies(). */
+static void owed_push(struct conn_owed *o, uint32_t type)
+{
+    uint32_t count = owed_count(o);
+
+    o->types[count] = type;
+    owed_set_count(o, count + 1);
+}
+
+/* The next answer has come. */
+static void owed_pop(struct conn_owed *o)
+{
+    uint32_t count = owed_count(o) - 1;
+
+    memmove(o->types, o->types + 1, count * sizeof *o->types);
+    owed_set_count(o, count);
+    if (o->awaited > 0)
+        o->awaited--;
+}
+
+/* Room for a request, for as long as that takes. Messages before it may be held
  * back until this program has read its events (slow_reader in the daemon's
  * config file), and it does not read them while it waits. So the daemon lets
  * them go for who sleeps on the reply ring, which is announced here, and has to
  * look once it was. */
-static void *claim_request(struct conn *c, uint32_t size, cs_error_t *error)
+static void *claim_request(struct conn *c, uint32_t size, uint64_t end_ns,
+                           cs_error_t *error)
 {
     void *at = claim_now(c, size, true, error);
 
@@ -557,7 +563,196 @@ static void *claim_request(struct conn *c, uint32_t size, cs_error_t *error)
         return at;
     ring_arm(&c->reply);
     ring_bell(c->doorbell);
-    return claim_until(c, size, 0, error);
+    return claim_until(c, size, end_ns, error);
+}
+
+/* The record in the ring answers what was given up. What that did is undone, if
+ * the library wants it; if there is no room for that, the record is left where
+ * it is. */
+static cs_error_t take_late(struct conn *c, const struct inbox *in,
+                            const uint8_t *body, uint64_t end_ns)
+{
+    struct conn_undo undo;
+    cs_error_t error = CS_OK;
+    void *at = NULL;
+
+    if (in->ring == &c->reply && c->undo != NULL &&
+        c->undo(in->ring->record.type, body, in->ring->record.size, &undo)) {
+        at = claim_request(c, undo.size, end_ns, &error);
+        if (at == NULL)
+            return error;
+        memcpy(at, undo.body, undo.size);
+    }
+    owed_pop(in->owed);
+    step_over(in->ring);
+    if (at != NULL) {
+        error = conn_commit(c, undo.type, undo.size);
+        owed_push(in->owed, undo.type);
+    }
+    return error;
+}
+
+/* Waits for the next record, and sees that it is the answer that is due. */
+static cs_error_t wait_owed(struct conn *c, const struct inbox *in,
+                            uint64_t end_ns, uint64_t limit_ns,
+                            const uint8_t **body)
+{
+    cs_error_t error = wait_record(c, in, end_ns, limit_ns, body);
+
+    if (error == CS_OK && (owed_count(in->owed) == 0 ||
+                           in->ring->record.type != in->owed->types[0])) {
+        set_flag(&c->dead);
+        return CS_ERR_LIBRARY;
+    }
+    return error;
+}
+
+/* Copies an answer to where it is wanted, as far as there is room. */
+static void scatter(const struct conn_call *call, const uint8_t *from,
+                    size_t size)
+{
+    for (int i = 0; i < CONN_ANSWER_PARTS && size > 0; i++) {
+        const struct iovec *to = &call->answer[i];
+        size_t n = size < to->iov_len ? size : to->iov_len;
+        if (n > 0)
+            memcpy(to->iov_base, from, n);
+        from += n;
+        size -= n;
+    }
+}
+
+/* Waits for the answer to what was asked just now, which comes behind those
+ * that are late. */
+static cs_error_t wait_answer(struct conn *c, const struct inbox *in,
+                              struct conn_call *call, uint64_t limit_ns)
+{
+    const uint8_t *body;
+    cs_error_t error;
+
+    owed_push(in->owed, call->type);
+    in->owed->awaited = owed_count(in->owed);
+    do {
+        error = wait_owed(c, in, call->end_ns, limit_ns, &body);
+        if (error == CS_OK && in->owed->awaited == 1)
+            break;
+        if (error == CS_OK)
+            error = take_late(c, in, body, call->end_ns);
+    } while (error == CS_OK);
+    in->owed->awaited = 0;
+    if (error != CS_OK)
+        return error;
+    call->answer_size = in->ring->record.size;
+    scatter(call, body, call->answer_size);
+    owed_pop(in->owed);
+    step_over(in->ring);
+    return CS_OK;
+}
+
+static uint32_t call_size(const struct conn_call *call)
+{
+    size_t sum = 0;
+
+    for (uint32_t i = 0; i < call->part_count; i++)
+        sum += call->parts[i].iov_len;
+    return sum < UINT32_MAX ? (uint32_t)sum : UINT32_MAX;
+}
+
+static void gather(uint8_t *at, const struct conn_call *call)
+{
+    for (uint32_t i = 0; i < call->part_count; i++) {
+        if (call->parts[i].iov_len > 0)
+            memcpy(at, call->parts[i].iov_base, call->parts[i].iov_len);
+        at += call->parts[i].iov_len;
+    }
+}
+
+/* CS_ERR_TIMEOUT: others have held it until end_ns. */
+static cs_error_t lock_until(pthread_mutex_t *lock, uint64_t end_ns)
+{
+    const struct timespec end = {.tv_sec = (time_t)(end_ns / 1000000000),
+                                 .tv_nsec = (long)(end_ns % 1000000000)};
+
+    if (end_ns == 0)
+        pthread_mutex_lock(lock);
+    else if (pthread_mutex_clocklock(lock, CLOCK_MONOTONIC, &end) != 0)
+        return CS_ERR_TIMEOUT;
+    return CS_OK;
+}
+
+static bool is_revoked(const struct conn_call *call)
+{
+    /* Acquire: pairs with the release of who revokes it. */
+    return call->revoked != NULL &&
+           atomic_load_explicit(call->revoked, memory_order_acquire);
+}
+
+uint64_t conn_deadline(int64_t timeout_ns)
+{
+    uint64_t now = now_ns();
+
+    if (timeout_ns == INT64_MAX)
+        return 0;
+    return timeout_ns > 0 ? now + (uint64_t)timeout_ns : now;
+}
+
+/* Takes the late replies that have come, under request_lock. TRY_AGAIN: so many
+ * are still to come that the daemon may not be asked. */
+static cs_error_t take_late_replies(struct conn *c, uint64_t end_ns)
+{
+    const struct inbox in = reply_inbox(c);
+    const uint8_t *body;
+    cs_error_t error = CS_OK;
+
+    while (error == CS_OK && owed_count(in.owed) > 0 &&
+           ring_peek(in.ring, &body) != RING_EMPTY) {
+        error = wait_owed(c, &in, end_ns, 0, &body);
+        if (error == CS_OK)
+            error = take_late(c, &in, body, end_ns);
+    }
+    if (error == CS_OK && owed_count(in.owed) == CONN_OWED_MAX)
+        error = CS_ERR_TRY_AGAIN;
+    return error;
+}
+
+void conn_take_late(struct conn *c)
+{
+    if (owed_count(&c->owed_replies) == 0 ||
+        pthread_mutex_trylock(&c->request_lock) != 0)
+        return;
+    take_late_replies(c, now_ns());
+    pthread_mutex_unlock(&c->request_lock);
+}
+
+static cs_error_t request_locked(struct conn *c, struct conn_call *call)
+{
+    const struct inbox in = reply_inbox(c);
+    uint32_t size = call_size(call);
+    cs_error_t error;
+    uint8_t *at;
+
+    /* Under the lock: who revokes it has not yet submitted anything. */
+    if (is_revoked(call))
+        return CS_ERR_BAD_HANDLE;
+    error = take_late_replies(c, call->end_ns);
+    if (error != CS_OK)
+        return error;
+    at = claim_request(c, size, call->end_ns, &error);
+    if (at == NULL)
+        return error;
+    gather(at, call);
+    error = conn_commit(c, call->type, size);
+    return error != CS_OK ? error : wait_answer(c, &in, call, 0);
+}
+
+cs_error_t conn_call_request(struct conn *c, struct conn_call *call)
+{
+    cs_error_t error = lock_until(&c->request_lock, call->end_ns);
+
+    if (error != CS_OK)
+        return error;
+    error = request_locked(c, call);
+    pthread_mutex_unlock(&c->request_lock);
+    return error;
 }
 
 cs_error_t conn_request(struct conn *c, uint32_t type, const void *head,
@@ -565,25 +760,22 @@ cs_error_t conn_request(struct conn *c, uint32_t type, const void *head,
                         uint32_t body_size, void *reply, size_t reply_max,
                         size_t *reply_size)
 {
-    cs_error_t error;
+    const struct iovec parts[] = {CONN_PART(head, head_size),
+                                  CONN_PART(body, body_size)};
+    struct conn_call call = {.type = type,
+                             .parts = parts,
+                             .part_count = 2,
+                             .answer = {{reply, reply_max}}};
+    cs_error_t error = conn_call_request(c, &call);
 
-    pthread_mutex_lock(&c->request_lock);
-    uint8_t *at = claim_request(c, head_size + body_size, &error);
-    if (at != NULL) {
-        write_parts(at, head, head_size, body, body_size);
-        error = conn_commit(c, type, head_size + body_size);
-        if (error == CS_OK)
-            error = wait_answer(c, &c->reply, &c->reply_spin, c->reply_fd, type,
-                                reply, reply_max, reply_size);
-    }
-    pthread_mutex_unlock(&c->request_lock);
+    *reply_size = call.answer_size;
     return error;
 }
 
 /* Under query_lock. */
-static cs_error_t put_query(struct conn *c, uint32_t type, const void *body,
-                            uint32_t body_size)
+static cs_error_t put_query(struct conn *c, const struct conn_call *call)
 {
+    uint32_t size = call_size(call);
     uint8_t *at;
 
     if (flag(&c->closing))
@@ -591,230 +783,61 @@ static cs_error_t put_query(struct conn *c, uint32_t type, const void *body,
     if (flag(&c->dead))
         return conn_ended(c); /* it may be closing only now */
     /* One query is under way at a time, so there is room, or a fault. */
-    at = ring_claim(&c->query, body_size);
+    at = ring_claim(&c->query, size);
     if (at == NULL) {
         set_flag(&c->dead);
         return CS_ERR_LIBRARY;
     }
-    write_parts(at, NULL, 0, body, body_size);
-    ring_push(&c->query, type, body_size);
+    gather(at, call);
+    ring_push(&c->query, call->type, size);
     if (ring_publish(&c->query))
         ring_bell(c->query_bell);
     return CS_OK;
+}
+
+/* The answer ring has room for one answer, so one that is late has to come
+ * before the next query. */
+static cs_error_t query_locked(struct conn *c, struct conn_call *call)
+{
+    const struct inbox in = answer_inbox(c);
+    cs_error_t error = CS_OK;
+    const uint8_t *body;
+
+    if (owed_count(in.owed) > 0) {
+        error = wait_owed(c, &in, call->end_ns, QUERY_LIMIT_NS, &body);
+        if (error == CS_OK)
+            error = take_late(c, &in, body, call->end_ns);
+    }
+    if (error == CS_OK)
+        error = put_query(c, call);
+    if (error == CS_OK)
+        error = wait_answer(c, &in, call, QUERY_LIMIT_NS);
+    return error;
+}
+
+cs_error_t conn_call_query(struct conn *c, struct conn_call *call)
+{
+    cs_error_t error;
+
+    pthread_mutex_lock(&c->query_lock);
+    error = query_locked(c, call);
+    pthread_mutex_unlock(&c->query_lock);
+    if (error == CS_OK && is_revoked(call))
+        return CS_ERR_BAD_HANDLE; /* it may be an answer about something else */
+    return error == CS_ERR_TIMEOUT ? CS_ERR_TRY_AGAIN : error;
 }
 
 cs_error_t conn_query(struct conn *c, uint32_t type, const void *body,
                       uint32_t body_size, void *answer, size_t answer_max,
                       size_t *answer_size)
 {
-    cs_error_t error;
+    const struct iovec part = CONN_PART(body, body_size);
+    struct conn_call call = {.type = type,
+                             .parts = &part,
+                             .part_count = 1,
+                             .answer = {{answer, answer_max}}};
+    cs_error_t error = conn_call_query(c, &call);
 
-    pthread_mutex_lock(&c->query_lock);
-    error = put_query(c, type, body, body_size);
-    if (error == CS_OK)
-        error = wait_answer(c, &c->answer, &c->answer_spin, c->answer_fd, type,
-                            answer, answer_max, answer_size);
-    pthread_mutex_unlock(&c->query_lock);
+    *answer_size = call.answer_size;
     return error;
-}
-
-/* --- events ---------------------------------------------------------------
- *
- * The socket is what programs poll, so it has to be readable when a callback is
- * pending, and not be when none is (a program that polls and then asks for ONE
- * would hang). The daemon sends a byte each time it takes our announcement of
- * sleep (`asleep` of the event ring), and never else. We can only read bytes,
- * not put them back. So they are counted: `owed` is how many announcements we
- * have seen taken, less the bytes we have read; `armed`, that there is one we
- * have not seen taken.
- *
- * Always (under dispatch_lock, between any two calls here): armed or owed > 0.
- * At the beginning the daemon has announced for us: armed. An announcement that
- * was taken is a byte owed. A new one is made only when there is none, so owed
- * > 0 then; and if it is withdrawn again, owed is still > 0. Bytes are read
- * only while armed, after the ring was seen empty since that announcement, and
- * only as many as were owed before it.
- *
- * It follows: if a record is pending when we return, then either it came after
- * the announcement that stands, so the daemon takes that and sends a byte that
- * we do not read; or owed > 0, and such a byte is there unread, or on its way.
- * And if none is pending and nothing is owed, the socket is not readable.
- *
- * A byte on its way (the daemon has taken the announcement and is about to
- * send) is waited for a short while, or it would come when nothing is pending.
- * If it does not come even then, it is read later: a wake-up too many. */
-
-/* Reads what is owed, or looks whether the daemon is gone. */
-static void drain_owed(struct conn *c)
-{
-    uint8_t bytes[64];
-    struct pollfd p = {.fd = c->socket, .events = POLLIN};
-    bool waited = false;
-
-    do {
-        size_t want = c->owed < sizeof bytes ? c->owed : sizeof bytes;
-        ssize_t n = recv(c->socket, bytes, want > 0 ? want : 1,
-                         MSG_DONTWAIT | (want > 0 ? 0 : MSG_PEEK));
-        if (n > 0 && want > 0) {
-            c->owed -= (uint32_t)n;
-        } else if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) {
-            set_flag(&c->dead);
-            return;
-        } else if (n < 0 && errno == EAGAIN && want > 0) {
-            if (waited)
-                return;
-            waited = true;
-            poll(&p, 1, OWED_MS);
-        }
-    } while (c->owed > 0);
-}
-
-/* The ring was found empty: brings announcement and socket in order. True:
- * something has come meanwhile. */
-static bool settle(struct conn *c)
-{
-    if (c->armed && !ring_is_armed(&c->event)) {
-        c->armed = false;
-        c->owed++;
-    }
-    if (!c->armed) {
-        c->armed = true;
-        if (!ring_arm(&c->event)) {
-            c->armed = false;
-            if (!ring_disarm(&c->event))
-                c->owed++;
-            return true;
-        }
-    }
-    drain_owed(c);
-    return false;
-}
-
-/* After one callback: if nothing more is pending, the socket must not be
- * readable. Costs a system call only if it might be. */
-static void settle_one(struct conn *c)
-{
-    const uint8_t *body;
-
-    if (c->armed && c->owed == 0 && ring_is_armed(&c->event))
-        return;
-    if (ring_peek(&c->event, &body) == RING_EMPTY)
-        settle(c);
-}
-
-/* Gives back the memory of events that were handled, `min` bytes at least. */
-static void release_events(struct conn *c, uint64_t min)
-{
-    if (c->depth == 1 && c->event.head - c->event.released >= min &&
-        ring_release(&c->event))
-        ring_bell(c->doorbell); /* the daemon waits for room */
-}
-
-/* Sleeps until the socket is readable. In a nested dispatch the outer ones keep
- * their hold on the lock. */
-static void wait_socket(struct conn *c)
-{
-    struct pollfd p = {.fd = c->socket, .events = POLLIN};
-
-    c->depth--;
-    pthread_mutex_unlock(&c->dispatch_lock);
-    poll(&p, 1, -1);
-    pthread_mutex_lock(&c->dispatch_lock);
-    c->depth++;
-}
-
-enum step { STEP_EVENT, STEP_EMPTY, STEP_END };
-
-/* Handles one event if there is one. */
-static enum step dispatch_step(struct conn *c, bool may_wait,
-                               struct spin_wait *wait, conn_event_fn deliver,
-                               void *context, cs_error_t *result)
-{
-    const uint8_t *body;
-
-    *result = CS_OK;
-    if (flag(&c->closing))
-        return STEP_END;
-    switch (ring_peek(&c->event, &body)) {
-    case RING_RECORD: {
-        uint32_t type = c->event.record.type, size = c->event.record.size;
-        ring_advance(&c->event);
-        deliver(context, type, body, size);
-        if (flag(&c->foreign))
-            return STEP_END; /* the callback has forked, this is the child */
-        release_events(c, c->event.size / 4);
-        return STEP_EVENT;
-    }
-    case RING_CORRUPT:
-        set_flag(&c->dead);
-        *result = CS_ERR_LIBRARY;
-        return STEP_END;
-    case RING_EMPTY:
-        break;
-    }
-    release_events(c, 1);
-    nudge(c);
-    if ((may_wait && spin(&c->event_spin, wait, &c->event)) || settle(c))
-        return STEP_EVENT; /* none handled, but there is one */
-    if (flag(&c->dead)) {
-        *result = flag(&c->closing) ? CS_OK : CS_ERR_LIBRARY;
-        return STEP_END;
-    }
-    return STEP_EMPTY;
-}
-
-static cs_error_t dispatch_locked(struct conn *c, cs_dispatch_flags_t flags,
-                                  conn_event_fn deliver, void *context)
-{
-    /* ALL ends also if events come as fast as they are handled. */
-    const uint64_t begin = c->event.head;
-    const bool may_wait =
-        flags == CS_DISPATCH_ONE || flags == CS_DISPATCH_BLOCKING;
-    struct spin_wait wait;
-    cs_error_t result;
-
-    for (;;) {
-        uint64_t before = c->event.head;
-        switch (dispatch_step(c, may_wait, &wait, deliver, context, &result)) {
-        case STEP_END:
-            return result;
-        case STEP_EMPTY:
-            if (flags == CS_DISPATCH_ALL)
-                return CS_OK;
-            if (flags == CS_DISPATCH_ONE_NONBLOCKING)
-                return CS_ERR_TRY_AGAIN;
-            wait_socket(c);
-            spin_slept(&c->event_spin, &wait);
-            break;
-        case STEP_EVENT:
-            if (before == c->event.head)
-                break;
-            if (flags == CS_DISPATCH_ONE ||
-                flags == CS_DISPATCH_ONE_NONBLOCKING) {
-                if (!flag(&c->closing))
-                    settle_one(c);
-                return CS_OK;
-            }
-            if (flags == CS_DISPATCH_ALL &&
-                c->event.head - begin >= c->event.size)
-                return CS_OK;
-            break;
-        }
-    }
-}
-
-cs_error_t conn_dispatch(struct conn *c, cs_dispatch_flags_t flags,
-                         conn_event_fn deliver, void *context)
-{
-    cs_error_t result;
-
-    pthread_mutex_lock(&c->dispatch_lock);
-    c->depth++;
-    result = dispatch_locked(c, flags, deliver, context);
-    if (flag(&c->foreign))
-        return result; /* the lock and the ring stayed with the parent */
-    release_events(c, 1);
-    c->depth--;
-    pthread_mutex_unlock(&c->dispatch_lock);
-    return result;
 }

@@ -19,6 +19,33 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/uio.h>
+
+enum {
+    /* The reply ring has room for as many. */
+    CONN_OWED_MAX = 24,
+    CONN_ANSWER_PARTS = 2
+};
+
+/* Answers that will come: to what somebody waits for, and, late, to what was
+ * given up. They come in the order in which they were asked for. */
+struct conn_owed {
+    _Atomic uint32_t count;
+    uint32_t types[CONN_OWED_MAX]; /* the next one first */
+    uint32_t awaited;              /* place of the one that is waited for, from
+                                    * 1 on; 0: none */
+};
+
+/* A request that takes back what another one has done. */
+struct conn_undo {
+    uint32_t type, size; /* of the record, bytes */
+    uint8_t body[32];
+};
+
+/* A reply has come that nobody waits for any more. True: *undo is to be
+ * submitted. */
+typedef bool (*conn_undo_fn)(uint32_t type, const uint8_t *reply, uint32_t size,
+                             struct conn_undo *undo);
 
 /* The connection. Each ring has one owner at a time: the holder of its lock.
  * Order of locks: dispatch_lock, then request_lock or query_lock, then
@@ -48,11 +75,14 @@ struct conn {
     pthread_mutex_t request_lock;
     struct ring_consumer reply;
     struct spin reply_spin;
+    struct conn_owed owed_replies;
+    conn_undo_fn undo; /* the library's, set before others see it; or NULL */
 
     pthread_mutex_t query_lock;
     struct ring_producer query;
     struct ring_consumer answer;
     struct spin answer_spin;
+    struct conn_owed owed_answers; /* one at most */
 
     pthread_mutex_t dispatch_lock; /* recursive: callbacks may dispatch */
     struct ring_consumer event;
@@ -94,11 +124,46 @@ cs_error_t conn_error(uint32_t result);
  * is 0, else TIMEOUT. */
 void *conn_claim(struct conn *c, uint32_t size, cs_error_t *error);
 
+/* In place of conn_commit(): nothing is submitted. */
+void conn_unclaim(struct conn *c);
+
 /* Submits it, wakes the daemon if it sleeps. CS_ERR_LIBRARY: it is gone. */
 cs_error_t conn_commit(struct conn *c, uint32_t type, uint32_t size);
 
-/* Submits a request of two parts and waits for its reply, of which it copies up
- * to reply_max bytes; *reply_size is what came. */
+/* A request or a query, and where its answer goes. */
+struct conn_call {
+    uint32_t type;
+    uint32_t part_count;
+    const struct iovec *parts; /* of the record, one behind the other */
+    uint64_t end_ns;           /* from conn_deadline() */
+    /* If true when it is looked at, then BAD_HANDLE: nothing has been, or will
+     * be, submitted after it became true. NULL: never. */
+    const _Atomic bool *revoked;
+    struct iovec answer[CONN_ANSWER_PARTS]; /* filled one after the other */
+    size_t answer_size;                     /* of what came, bytes */
+};
+
+/* A part of a record, which is only read. */
+#define CONN_PART(at, size)                                                    \
+    {                                                                          \
+        .iov_base = (void *)(uintptr_t)(at), .iov_len = (size)                 \
+    }
+
+/* When a timeout that begins now ends, CLOCK_MONOTONIC, ns; 0 for INT64_MAX:
+ * never. */
+uint64_t conn_deadline(int64_t timeout_ns);
+
+/* Submits a request and waits for its reply. CS_ERR_TIMEOUT: it is end_ns; the
+ * request may have been submitted, and be obeyed later. The reply is then
+ * skipped when it comes, with the next request or by conn_take_late(), and
+ * shown to c->undo. CS_ERR_TRY_AGAIN: CONN_OWED_MAX replies have not come. */
+cs_error_t conn_call_request(struct conn *c, struct conn_call *call);
+
+/* Takes late replies that have come; cheap if there are none. */
+void conn_take_late(struct conn *c);
+
+/* The same with two parts, without a limit, and a reply in one. Copies up to
+ * reply_max bytes of that; *reply_size is what came. */
 cs_error_t conn_request(struct conn *c, uint32_t type, const void *head,
                         uint32_t head_size, const void *body,
                         uint32_t body_size, void *reply, size_t reply_max,
@@ -110,8 +175,13 @@ uint32_t conn_room(struct conn *c);
 /* The descriptor that tells of room, from now on after each TRY_AGAIN. */
 int conn_room_fd(struct conn *c);
 
-/* Asks the ipc worker, and waits for its answer, of which it copies up to
- * answer_max bytes; *answer_size is what came. */
+/* Asks the ipc worker, and waits for its answer. CS_ERR_TRY_AGAIN: it has not
+ * come until end_ns, or for 10 s; it is skipped when it comes, before the next
+ * query. */
+cs_error_t conn_call_query(struct conn *c, struct conn_call *call);
+
+/* The same with one part, and an answer in one. Copies up to answer_max bytes
+ * of that; *answer_size is what came. */
 cs_error_t conn_query(struct conn *c, uint32_t type, const void *body,
                       uint32_t body_size, void *answer, size_t answer_max,
                       size_t *answer_size);
@@ -134,9 +204,17 @@ enum { HANDLES_MAX = 4096 };
 cs_error_t handle_new(uint64_t *handle, struct conn *object,
                       void (*destroy)(struct conn *object));
 
-/* The object, kept until handle_put(); NULL: no such handle. */
+/* The connection, kept until handle_put(); NULL: no such handle. */
 void *handle_get(uint64_t handle);
 void handle_put(uint64_t handle);
+
+/* The same for objects that are no connections; `kind`, an address, tells them
+ * apart. They end when they are finalized, and not before: the owner of a
+ * connection ends those that belong to it. `destroy` takes no lock. */
+cs_error_t handle_new_part(uint64_t *handle, const char *kind, void *object,
+                           void (*destroy)(void *object));
+void *handle_get_part(uint64_t handle, const char *kind);
+cs_error_t handle_finalize_part(uint64_t handle, const char *kind);
 
 /* Ends the handle: CS_OK, or CS_ERR_BAD_HANDLE. */
 cs_error_t handle_finalize(uint64_t handle);

@@ -4,11 +4,10 @@
  * The two families of the interface, B.01 and B.04, differ in the structures
  * that programs see and in what a track callback is given. Everything else is
  * done once; struct form says what differs. */
-#include "api/client.h"
+#include "api/ais.h"
 
 #include <openais/saClm.h>
 
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -75,7 +74,6 @@ AT(SaClmCallbacksT, saClmClusterTrackCallback, 8);
 AT(SaClmCallbacksT_4, saClmClusterTrackCallback, 8);
 #endif
 
-_Static_assert(SA_AIS_ERR_NO_SECTIONS == (int)CS_ERR_NO_SECTIONS, "results");
 _Static_assert(IPC_CLM_CURRENT == SA_TRACK_CURRENT, "flags go as they are");
 _Static_assert(IPC_CLM_CHANGES == SA_TRACK_CHANGES, "flags go as they are");
 _Static_assert(IPC_CLM_CHANGES_ONLY == SA_TRACK_CHANGES_ONLY, "flags");
@@ -225,7 +223,7 @@ static void call_node_b04(const struct clm_instance *c,
 static const struct form {
     size_t notification_size;
     uint8_t flags; /* that saClmClusterTrack() knows */
-    uint8_t major_min, major_max;
+    uint8_t major_min;
     SaVersionT version; /* what is supported */
     void (*node)(void *to, const struct ipc_clm_node *from);
     void (*item)(void *array, uint32_t at, const struct ipc_clm_item *from);
@@ -237,7 +235,6 @@ static const struct form {
     [FAMILY_B01] = {sizeof(SaClmClusterNotificationT),
                     SA_TRACK_CURRENT | CHANGES | SA_TRACK_LOCAL,
                     1,
-                    1,
                     {'B', 1, 1},
                     node_b01,
                     item_b01,
@@ -246,7 +243,6 @@ static const struct form {
     [FAMILY_B04] = {sizeof(SaClmClusterNotificationT_4),
                     SA_TRACK_CURRENT | CHANGES | SA_TRACK_LOCAL | STEPS,
                     2,
-                    4,
                     {'B', 4, 1},
                     node_b04,
                     item_b04,
@@ -270,13 +266,6 @@ static bool has_node_callback(const struct clm_instance *c)
 
 /* --- handles -------------------------------------------------------------- */
 
-/* The values of both are the same as far as AIS has them. */
-static SaAisErrorT ais_error(cs_error_t error)
-{
-    return error <= CS_ERR_NO_SECTIONS ? (SaAisErrorT)error
-                                       : SA_AIS_ERR_LIBRARY;
-}
-
 /* Gets the handle's object, until handle_put(), if it is of this family. */
 static SaAisErrorT instance_get(SaClmHandleT handle, enum family family,
                                 struct clm_instance **c)
@@ -299,15 +288,6 @@ static void instance_free(struct conn *conn)
     conn_close(&c->conn);
     pthread_mutex_destroy(&c->track_lock);
     free(c);
-}
-
-/* For what never asks the daemon. */
-static bool daemon_is_gone(struct clm_instance *c)
-{
-    struct pollfd p = {.fd = c->conn.socket, .events = POLLRDHUP};
-
-    return poll(&p, 1, 0) > 0 &&
-           (p.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
 }
 
 /* --- one node ------------------------------------------------------------- */
@@ -367,21 +347,6 @@ PUBLIC SaAisErrorT saClmClusterNodeGet_4(SaClmHandleT clmHandle,
     return node_get(clmHandle, FAMILY_B04, nodeId, timeout, clusterNode);
 }
 
-/* A request that is answered by its result alone. */
-static SaAisErrorT request(struct clm_instance *c, uint32_t type,
-                           const void *body, uint32_t body_size)
-{
-    struct ipc_reply reply = {.result = 0};
-    size_t size = 0;
-    cs_error_t error = conn_request(&c->conn, type, body, body_size, NULL, 0,
-                                    &reply, sizeof reply, &size);
-
-    if (error == CS_OK)
-        error =
-            size == sizeof reply ? conn_error(reply.result) : CS_ERR_LIBRARY;
-    return ais_error(error);
-}
-
 PUBLIC SaAisErrorT saClmClusterNodeGetAsync(SaClmHandleT clmHandle,
                                             SaInvocationT invocation,
                                             SaClmNodeIdT nodeId)
@@ -398,42 +363,27 @@ PUBLIC SaAisErrorT saClmClusterNodeGetAsync(SaClmHandleT clmHandle,
     else if (!has_node_callback(c))
         error = SA_AIS_ERR_INIT;
     else
-        error = request(c, IPC_SUBMIT_CLM_NODE_GET, &get, sizeof get);
+        error =
+            ais_request(&c->conn, IPC_SUBMIT_CLM_NODE_GET, &get, sizeof get);
     handle_put(clmHandle);
     return error;
 }
 
 /* --- life cycle ----------------------------------------------------------- */
 
-/* Writes what is supported into a version that is not. */
-static bool version_agree(const struct form *form, SaVersionT *version)
-{
-    if (version->releaseCode == form->version.releaseCode &&
-        version->majorVersion >= form->major_min &&
-        version->majorVersion <= form->major_max)
-        return true;
-    *version = form->version;
-    return false;
-}
-
 /* Connected, and the daemon has a view: else programs would get TRY_AGAIN from
  * the next call, where few of them expect it. */
 static SaAisErrorT instance_open(struct clm_instance *c)
 {
-    cs_error_t error = conn_open(&c->conn, IPC_SERVICE_CLM,
-                                 (struct conn_rings){.submit_bytes = 0});
+    SaAisErrorT error = ais_open(&c->conn, IPC_SERVICE_CLM);
     struct ipc_clm_node self;
-    SaAisErrorT result;
 
-    /* Another version of the daemon, not of the interface. */
-    if (error == CS_ERR_VERSION)
-        return SA_AIS_ERR_LIBRARY;
-    if (error != CS_OK)
-        return ais_error(error);
-    result = query_node(c, SA_CLM_LOCAL_NODE_ID, &self);
-    if (result != SA_AIS_OK)
+    if (error != SA_AIS_OK)
+        return error;
+    error = query_node(c, SA_CLM_LOCAL_NODE_ID, &self);
+    if (error != SA_AIS_OK)
         conn_close(&c->conn);
-    return result;
+    return error;
 }
 
 /* Puts the object, filled in but for the connection, behind a new handle; on an
@@ -466,7 +416,8 @@ static SaAisErrorT initialize(SaClmHandleT *handle, enum family family,
 
     if (handle == NULL || version == NULL)
         return SA_AIS_ERR_INVALID_PARAM;
-    if (!version_agree(&forms[family], version))
+    if (!ais_version_agree(version, forms[family].major_min,
+                           forms[family].version))
         return SA_AIS_ERR_VERSION;
     c = calloc(1, sizeof *c);
     if (c == NULL)
@@ -520,7 +471,7 @@ PUBLIC SaAisErrorT saClmSelectionObjectGet(SaClmHandleT clmHandle,
     error = instance_get(clmHandle, FAMILY_ANY, &c);
     if (error != SA_AIS_OK)
         return error;
-    if (daemon_is_gone(c))
+    if (ais_daemon_is_gone(&c->conn))
         error = SA_AIS_ERR_LIBRARY;
     else
         *selectionObject = (SaSelectionObjectT)c->conn.socket;
@@ -605,27 +556,13 @@ PUBLIC SaAisErrorT saClmDispatch(SaClmHandleT clmHandle,
 {
     struct clm_instance *c;
     cs_dispatch_flags_t flags;
-    SaAisErrorT error;
+    SaAisErrorT error = ais_dispatch_flags(dispatchFlags, &flags);
 
-    switch (dispatchFlags) {
-    case SA_DISPATCH_ONE:
-        flags = CS_DISPATCH_ONE_NONBLOCKING;
-        break;
-    case SA_DISPATCH_ALL:
-        flags = CS_DISPATCH_ALL;
-        break;
-    case SA_DISPATCH_BLOCKING:
-        flags = CS_DISPATCH_BLOCKING;
-        break;
-    default:
-        return SA_AIS_ERR_INVALID_PARAM;
-    }
-    error = instance_get(clmHandle, FAMILY_ANY, &c);
+    if (error == SA_AIS_OK)
+        error = instance_get(clmHandle, FAMILY_ANY, &c);
     if (error != SA_AIS_OK)
         return error;
-    error = ais_error(conn_dispatch(&c->conn, flags, deliver, c));
-    if (error == SA_AIS_ERR_TRY_AGAIN)
-        error = SA_AIS_OK; /* nothing is pending */
+    error = ais_dispatch(&c->conn, flags, deliver, c);
     handle_put(clmHandle);
     return error;
 }
@@ -774,7 +711,7 @@ static SaAisErrorT track_start(struct clm_instance *c, uint32_t flags)
 
     if ((flags & CHANGES) != 0)
         set_tracked(c, track.flags & ~(uint32_t)SA_TRACK_CURRENT);
-    error = request(c, IPC_SUBMIT_CLM_TRACK, &track, sizeof track);
+    error = ais_request(&c->conn, IPC_SUBMIT_CLM_TRACK, &track, sizeof track);
     if (error != SA_AIS_OK)
         set_tracked(c, before);
     return error;
@@ -782,7 +719,8 @@ static SaAisErrorT track_start(struct clm_instance *c, uint32_t flags)
 
 static SaAisErrorT track_end(struct clm_instance *c)
 {
-    SaAisErrorT error = request(c, IPC_SUBMIT_CLM_TRACK_STOP, NULL, 0);
+    SaAisErrorT error =
+        ais_request(&c->conn, IPC_SUBMIT_CLM_TRACK_STOP, NULL, 0);
 
     if (error == SA_AIS_OK)
         set_tracked(c, 0);

@@ -16,8 +16,11 @@ enum { FREE_BIT = 31, CLOSING_BIT = 30 };
 
 struct slot {
     _Atomic uint64_t state; /* generation << 32 | bits | users */
-    struct conn *object;
-    void (*destroy)(struct conn *object);
+    struct conn *conn;      /* NULL: the handle of a part */
+    void (*destroy)(struct conn *conn);
+    const char *kind; /* of a part; else NULL */
+    void *part;
+    void (*destroy_part)(void *part);
     bool known; /* ever used; guarded by table_lock */
 };
 
@@ -56,8 +59,11 @@ static void after_fork_child(void)
         uint64_t state = atomic_load_explicit(&s->state, memory_order_relaxed);
         if (!s->known || (state & SLOT_FREE) != 0)
             continue;
-        atomic_store_explicit(&s->object->foreign, true, memory_order_relaxed);
-        conn_close_fds(s->object);
+        if (s->conn != NULL) {
+            atomic_store_explicit(&s->conn->foreign, true,
+                                  memory_order_relaxed);
+            conn_close_fds(s->conn);
+        }
         atomic_store_explicit(&s->state, ((state >> 32) + 1) << 32 | SLOT_FREE,
                               memory_order_relaxed);
     }
@@ -71,8 +77,8 @@ static void register_fork(void)
 
 /* --- handles -------------------------------------------------------------- */
 
-cs_error_t handle_new(uint64_t *handle, struct conn *object,
-                      void (*destroy)(struct conn *object))
+/* Fills a free slot with what `from` names. */
+static cs_error_t slot_take(uint64_t *handle, const struct slot *from)
 {
     pthread_once(&once, register_fork);
     pthread_mutex_lock(&table_lock);
@@ -85,11 +91,14 @@ cs_error_t handle_new(uint64_t *handle, struct conn *object,
         /* Not 0, so that small numbers are never handles. */
         uint64_t generation = (state >> 32) == 0 ? 1 : state >> 32;
         s->known = true;
-        s->object = object;
-        s->destroy = destroy;
+        s->conn = from->conn;
+        s->destroy = from->destroy;
+        s->kind = from->kind;
+        s->part = from->part;
+        s->destroy_part = from->destroy_part;
         *handle = generation << 32 | (index + 1);
-        /* Release: pairs with the acquire in handle_get(), so that who finds
-         * the handle finds the object complete. */
+        /* Release: pairs with the acquire in slot_get(), so that who finds the
+         * handle finds the object complete. */
         atomic_store_explicit(&s->state, generation << 32 | 1,
                               memory_order_release);
         pthread_mutex_unlock(&table_lock);
@@ -99,7 +108,23 @@ cs_error_t handle_new(uint64_t *handle, struct conn *object,
     return CS_ERR_NO_RESOURCES;
 }
 
-void *handle_get(uint64_t handle)
+cs_error_t handle_new(uint64_t *handle, struct conn *object,
+                      void (*destroy)(struct conn *object))
+{
+    return slot_take(handle,
+                     &(struct slot){.conn = object, .destroy = destroy});
+}
+
+cs_error_t handle_new_part(uint64_t *handle, const char *kind, void *object,
+                           void (*destroy)(void *object))
+{
+    return slot_take(
+        handle,
+        &(struct slot){.kind = kind, .part = object, .destroy_part = destroy});
+}
+
+/* One user more, if the handle is one of this kind. */
+static struct slot *slot_get(uint64_t handle, const char *kind)
 {
     struct slot *s = slot_of(handle);
     uint64_t state;
@@ -115,15 +140,36 @@ void *handle_get(uint64_t handle)
     } while (!atomic_compare_exchange_weak_explicit(
         &s->state, &state, state + 1, memory_order_acquire,
         memory_order_relaxed));
-    return s->object;
+    if (s->kind == kind)
+        return s;
+    handle_put(handle);
+    return NULL;
+}
+
+void *handle_get(uint64_t handle)
+{
+    struct slot *s = slot_get(handle, NULL);
+    return s != NULL ? s->conn : NULL;
+}
+
+void *handle_get_part(uint64_t handle, const char *kind)
+{
+    struct slot *s = slot_get(handle, kind);
+    return s != NULL ? s->part : NULL;
+}
+
+static void slot_destroy(const struct slot *s)
+{
+    if (s->conn != NULL)
+        s->destroy(s->conn);
+    else
+        s->destroy_part(s->part);
 }
 
 void handle_put(uint64_t handle)
 {
     struct slot *s = slot_of(handle);
     uint64_t state = atomic_load_explicit(&s->state, memory_order_relaxed);
-    struct conn *object = s->object;
-    void (*destroy)(struct conn * object) = s->destroy;
 
     /* In a child made by fork() meanwhile the slot has moved on: the object is
      * not there to be used or freed. */
@@ -138,32 +184,46 @@ void handle_put(uint64_t handle)
         return;
     /* Under the lock, so that a fork comes before or after all of it. */
     pthread_mutex_lock(&table_lock);
-    destroy(object);
+    slot_destroy(s);
     uint64_t generation = ((state >> 32) + 1) & UINT32_MAX;
     atomic_store_explicit(&s->state, generation << 32 | SLOT_FREE,
                           memory_order_relaxed);
     pthread_mutex_unlock(&table_lock);
 }
 
-cs_error_t handle_finalize(uint64_t handle)
+/* By one who has it by slot_get(). */
+static cs_error_t slot_finalize(struct slot *s, uint64_t handle)
 {
-    struct slot *s = slot_of(handle);
-    uint64_t state;
+    uint64_t state = atomic_load_explicit(&s->state, memory_order_relaxed);
 
-    if (s == NULL)
-        return CS_ERR_BAD_HANDLE;
-    state = atomic_load_explicit(&s->state, memory_order_relaxed);
     do {
-        if (state >> 32 != handle >> 32 ||
-            (state & (SLOT_FREE | SLOT_CLOSING)) != 0 ||
-            (state & SLOT_USERS) == 0)
+        /* In a child made by fork() meanwhile the slot has moved on. */
+        if (state >> 32 != handle >> 32 || (state & SLOT_CLOSING) != 0)
             return CS_ERR_BAD_HANDLE;
     } while (!atomic_compare_exchange_weak_explicit(
         &s->state, &state, state | SLOT_CLOSING, memory_order_acquire,
         memory_order_relaxed));
     /* Ours is the one call that got here, and the handle's own count keeps the
      * object until the put. */
-    conn_shutdown(s->object);
+    if (s->conn != NULL)
+        conn_shutdown(s->conn);
     handle_put(handle);
     return CS_OK;
+}
+
+cs_error_t handle_finalize_part(uint64_t handle, const char *kind)
+{
+    struct slot *s = slot_get(handle, kind);
+    cs_error_t error;
+
+    if (s == NULL)
+        return CS_ERR_BAD_HANDLE;
+    error = slot_finalize(s, handle);
+    handle_put(handle);
+    return error;
+}
+
+cs_error_t handle_finalize(uint64_t handle)
+{
+    return handle_finalize_part(handle, NULL);
 }

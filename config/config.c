@@ -147,11 +147,10 @@ static void section_options(const char *section, cfg_opt_t *options)
 
 static void parse(struct loader *l, const char *text)
 {
-    enum { SECTIONS = 7 };
-    cfg_opt_t options[SECTIONS][SCHEMA_SECTION_KEYS_MAX + 1];
-    cfg_opt_t top[SECTIONS + 1];
+    cfg_opt_t options[SCHEMA_SECTIONS][SCHEMA_SECTION_KEYS_MAX + 1];
+    cfg_opt_t top[SCHEMA_SECTIONS + 1];
     unsigned n = 0;
-    for (; n < SECTIONS && schema_sections[n] != NULL; n++) {
+    for (; schema_sections[n] != NULL; n++) {
         section_options(schema_sections[n], options[n]);
         top[n] = (cfg_opt_t)CFG_SEC(schema_sections[n], options[n], CFGF_NONE);
         top[n].validcb = on_section_end;
@@ -211,6 +210,7 @@ static void set_defaults(struct config *c)
                 .event_ring_bytes = 8 << 20,
                 .overflow_bytes = 32 << 20,
                 .message_size_max = 1 << 20},
+        .ckpt = {.checkpoint_max = 4096, .memory_mib = 2048},
         .event = {.delivery_queue_size = 1000},
     };
 }

@@ -86,6 +86,12 @@ struct config_ipc {
     char *group; /* whose members may connect, beside uid 0 */
 };
 
+struct config_ckpt {
+    uint32_t checkpoint_max;
+    uint32_t memory_mib; /* of all sections, on each node */
+    bool safe;           /* writes to all replicas */
+};
+
 struct config_event {
     uint32_t delivery_queue_size, delivery_queue_resume; /* events */
 };
@@ -96,6 +102,7 @@ struct config {
     struct config_timeout timeout;
     struct config_runtime runtime;
     struct config_ipc ipc;
+    struct config_ckpt ckpt;
     struct config_event event;
 };
 

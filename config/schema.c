@@ -102,6 +102,13 @@ const struct schema_key schema_keys[] = {
     {"ipc", "group", SCHEMA_TEXT, AT(ipc.group),
         1, 32, "bytes of name", NULL},
 
+    {"ckpt", "checkpoint_max", SCHEMA_COUNT, AT(ckpt.checkpoint_max),
+        1, 1000000, "checkpoints", NULL},
+    {"ckpt", "memory_max", SCHEMA_COUNT, AT(ckpt.memory_mib),
+        1, 1048576, "MiB", NULL},
+    {"ckpt", "safe", SCHEMA_SWITCH, AT(ckpt.safe),
+        0, 0, NULL, NULL},
+
     {"event", "delivery_queue_size", SCHEMA_COUNT,
         AT(event.delivery_queue_size), 1, 1000000, "events", NULL},
     {"event", "delivery_queue_resume", SCHEMA_COUNT,
@@ -119,8 +126,8 @@ _Static_assert(sizeof(enum config_cipher) == sizeof(unsigned) &&
                    sizeof(enum config_slow_reader) == sizeof(unsigned),
                "a choice is stored as an unsigned");
 
-const char *const schema_sections[] = {
-    "totem", "network", "logging", "timeout", "runtime", "ipc", "event", NULL};
+const char *const schema_sections[SCHEMA_SECTIONS + 1] = {
+    "totem", "network", "logging", "timeout", "runtime", "ipc", "ckpt", "event", NULL};
 
 const char *schema_section_name(const char *alias)
 {

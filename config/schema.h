@@ -29,13 +29,17 @@ struct schema_key {
     const char *choices; /* SCHEMA_CHOICE: words, a blank between */
 };
 
-enum { SCHEMA_KEYS_MAX = 64, SCHEMA_SECTION_KEYS_MAX = 24 };
+enum {
+    SCHEMA_SECTIONS = 8,
+    SCHEMA_KEYS_MAX = 64,
+    SCHEMA_SECTION_KEYS_MAX = 24
+};
 
 extern const struct schema_key schema_keys[];
 extern const unsigned schema_key_count;
 
 /* Section names, NULL at the end. "network" is another name of "totem". */
-extern const char *const schema_sections[];
+extern const char *const schema_sections[SCHEMA_SECTIONS + 1];
 const char *schema_section_name(const char *alias);
 
 /* Index in schema_keys; schema_key_count: there is none. */

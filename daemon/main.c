@@ -405,6 +405,9 @@ static int server_make(struct daemon *d)
         .client_max = i->client_max,
         .uid_client_max = i->uid_client_max,
         .uid_bytes_max = (uint64_t)i->uid_mib_max << 20,
+        .ckpt_count_max = d->config.ckpt.checkpoint_max,
+        .ckpt_bytes_max = (uint64_t)d->config.ckpt.memory_mib << 20,
+        .ckpt_safe = d->config.ckpt.safe,
         .worker_count = i->workers,
         .spin_ns = i->spin_us == CONFIG_SPIN_MEASURE ? wakeup_measure()
                                                      : i->spin_us * 1000,

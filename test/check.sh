@@ -9,8 +9,26 @@ B=${B:-build/plain}
 export B
 kinds=${*:-tidy unit golden fuzz sim model cluster}
 passed=0 failed=0 skipped=0
+failures=
 logs=$B/log
 mkdir -p "$logs"
+
+# The lines of a log that tell what failed, 15 at most: CUnit's failed checks
+# below their test's name, and what the other tests and sanitizers print. None:
+# the log's end.
+telling() {
+    awk '
+        /^ *Test: / { test = $0; sub(/ *\.\.\..*/, "", test) }
+        /^ +[0-9]+\. .*:[0-9]+ +- / {
+            if (test != "") print test
+            test = ""
+            print
+            next
+        }
+        /^FAILED/ || /check failed: / || /runtime error: / ||
+            /^SUMMARY: .*Sanitizer/ || /Segmentation fault/
+    ' "$1" | head -n 15 | grep . || tail -n 15 "$1"
+}
 
 run() {
     local name=$1 log line status start=$SECONDS
@@ -33,6 +51,8 @@ run() {
         echo "--- end of $log (status $status)"
         tail -n 40 "$log"
         echo "---"
+        failures+="Failed: $name (status $status, $log)"$'\n'
+        failures+=$(telling "$log" | sed 's/^/    /')$'\n'
     fi
 }
 
@@ -55,5 +75,6 @@ for kind in $kinds; do
     *) echo "unknown kind of test: $kind" >&2; exit 2 ;;
     esac
 done
+printf %s "$failures" # again, so that the end of this output tells it
 echo "$passed passed, $failed failed, $skipped skipped"
 [ $failed = 0 ]

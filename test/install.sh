@@ -32,7 +32,8 @@ fill() {
 }
 
 put 755 "$PREFIX/sbin" "$B/aisexec" "$B/keygen"
-put 755 "$PREFIX/bin" "$B/testevs" "$B/testclm" "$B/evsbench"
+put 755 "$PREFIX/bin" "$B/testevs" "$B/testclm" "$B/testckpt" "$B/evsbench" \
+    "$B/ckptbench" "$B/ckptbenchth"
 
 # library NAME VERSION MAJOR: shared, static, and how to link with it.
 library() {
@@ -44,6 +45,7 @@ library() {
 }
 library libevs "$VERSION" "$MAJOR"
 library libSaClm "$SA_VERSION" "$SA_MAJOR"
+library libSaCkpt "$SA_VERSION" "$SA_MAJOR"
 
 (cd api && find corosync openais -name '*.h' 2>/dev/null || true) |
     while read -r header; do
@@ -54,7 +56,7 @@ for page in doc/man/*.[0-9]; do
     put 644 "$MANDIR/man${page##*.}" "$page"
 done
 # `man evs_join` is `man evs`.
-for page in libevs:evs.3 libSaClm:saClm.3; do
+for page in libevs:evs.3 libSaClm:saClm.3 libSaCkpt:saCkpt.3; do
     sed -n 's/^ *\([a-zA-Z0-9_]*\);$/\1/p' "api/${page%:*}.map" |
         while read -r function; do
             ln -sf "${page#*:}" "$DESTDIR$MANDIR/man3/$function.3"

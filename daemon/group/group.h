@@ -31,6 +31,7 @@ enum {
     GROUP_SERVICE_TEST = 0, /* the simulator's */
     GROUP_SERVICE_EVS = 1,
     GROUP_SERVICE_CLM = 3,
+    GROUP_SERVICE_CKPT = 4,
     /* What a service may put in front of a message of the largest size. */
     GROUP_SERVICE_HEADER_MAX = 8448
 };

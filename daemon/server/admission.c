@@ -293,7 +293,8 @@ static void pending_read(struct admission *a, struct pending *p)
         log_refusal(a, &p->peer, "its library is of another version");
         refuse(a, p->fd, IPC_ERR_VERSION);
         pending_end(p);
-    } else if (h.service != IPC_SERVICE_EVS && h.service != IPC_SERVICE_CLM) {
+    } else if (h.service != IPC_SERVICE_EVS && h.service != IPC_SERVICE_CLM &&
+               h.service != IPC_SERVICE_CKPT) {
         refuse(a, p->fd, IPC_ERR_NOT_SUPPORTED);
         pending_end(p);
     } else {
@@ -438,11 +439,15 @@ static void release(struct admission *a, struct client *c)
 static void take_released(struct admission *a)
 {
     struct retired_view *old[16];
-    struct handover *h;
+    struct handover *h, *garbage = NULL;
     uint32_t count = 0;
 
     mailbox_silence(&a->inbox);
     while ((h = mailbox_take(&a->inbox)) != NULL) {
+        if (h->kind == HANDOVER_GARBAGE) {
+            garbage = h; /* there is one */
+            continue;
+        }
         if (h->kind != HANDOVER_RETIRED) {
             release(a, h->client);
             continue;
@@ -453,12 +458,15 @@ static void take_released(struct admission *a)
             count = 0;
         }
     }
-    views_reclaim(a->partners.views, old, count);
+    if (count > 0 || garbage != NULL)
+        views_reclaim(a->partners.views, old, count);
+    if (garbage != NULL)
+        mailbox_put(a->partners.protocol, garbage);
 }
 
-void admission_retire(struct admission *a, struct handover *view)
+void admission_retire(struct admission *a, struct handover *old)
 {
-    mailbox_put(&a->inbox, view);
+    mailbox_put(&a->inbox, old);
 }
 
 void admission_release(struct admission *a, struct client *c)

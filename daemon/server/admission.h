@@ -40,8 +40,9 @@ void admission_release(struct admission *a, struct client *c);
 /* Its worker does the same. */
 void admission_worker_released(struct admission *a, struct client *c);
 
-/* Protocol thread: gives away a view that was replaced. */
-void admission_retire(struct admission *a, struct handover *view);
+/* Protocol thread: gives away a view that was replaced, to be freed, or garbage
+ * of the checkpoints, which comes back, when no reader has it any more. */
+void admission_retire(struct admission *a, struct handover *old);
 
 /* Connections refused so far; any thread. */
 uint64_t admission_refused(const struct admission *a);

@@ -119,6 +119,18 @@ static int open_overflow(struct client *c, uint32_t size)
     return 0;
 }
 
+/* For a read of a checkpoint, of as much as a write may have. */
+static uint32_t answer_ring_size(const struct server_config *config,
+                                 uint32_t service)
+{
+    uint32_t size = ANSWER_RING_BYTES;
+
+    while (service == IPC_SERVICE_CKPT &&
+           size < config->message_size_max + ANSWER_RING_BYTES)
+        size *= 2;
+    return size;
+}
+
 /* The next power of two from `wish` on, within `min` and `max`, both such. */
 static uint32_t ring_size(uint32_t wish, uint32_t min, uint32_t max)
 {
@@ -149,7 +161,7 @@ struct client_sizes client_sizes(const struct server_config *config,
         ring_size(hello->event_size, event_min, config->event_ring_bytes);
     s.rings[SEGMENT_REPLY] = REPLY_RING_BYTES;
     s.rings[SEGMENT_QUERY] = QUERY_RING_BYTES;
-    s.rings[SEGMENT_ANSWER] = ANSWER_RING_BYTES;
+    s.rings[SEGMENT_ANSWER] = answer_ring_size(config, hello->service);
     if (s.message_size_max > s.rings[SEGMENT_SUBMIT] - record)
         s.message_size_max = s.rings[SEGMENT_SUBMIT] - record;
     return s;

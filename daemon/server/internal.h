@@ -18,6 +18,7 @@
 
 #include "daemon/base/log.h"
 #include "daemon/server/server.h"
+#include "daemon/service/ckpt.h"
 #include "daemon/service/clm.h"
 #include "daemon/service/evs.h"
 #include "ipc/messages.h"
@@ -38,7 +39,8 @@ enum handover_kind {
     HANDOVER_ADDED,
     HANDOVER_GONE,
     HANDOVER_RELEASED,
-    HANDOVER_RETIRED /* no client but a view, see view.h */
+    HANDOVER_RETIRED, /* no client but a view, see view.h */
+    HANDOVER_GARBAGE  /* of the checkpoints, there and back */
 };
 
 struct handover {
@@ -141,7 +143,6 @@ struct client {
     struct ring_consumer overflow_out;
     bool overflowing;     /* the overflow queue is not empty */
     bool counted;         /* the caller knows that its head waits for a visit */
-    bool safe;            /* of the multicast at the head */
     uint32_t idle_visits; /* visits in a row that found nothing */
     uint64_t drain_end;   /* not LIVE: take what is before this position */
     struct client_link links[LIST_COUNT]; /* LIST_QUERY: the worker's */
@@ -185,14 +186,25 @@ struct server {
     struct server_config config;
     struct evs *evs;
     struct clm *clm;
+    struct ckpt *ckpt;
     struct client **clients; /* by slot */
     struct list lists[SERVER_LISTS];
     struct client *partial; /* whose message is half sent */
-    /* A service's own message on its way into packets; kept, since it may take
-     * two visits. */
-    uint8_t own[CLM_MESSAGE_SIZE_MAX];
-    uint32_t own_size;    /* 0: none */
-    struct mailbox inbox; /* from the admission thread */
+    /* The message of the client whose turn it is. What a service writes in
+     * front of what the client wrote is kept, since it may take two visits. */
+    struct group_message message;
+    struct bytes parts[2];
+    uint8_t head[CKPT_HEAD_SIZE_MAX];
+    /* A service's own message on its way into packets, kept likewise. */
+    uint8_t own[CKPT_MESSAGE_SIZE_MAX];
+    uint32_t own_size; /* 0: none */
+    uint8_t own_service;
+    /* Bytes, of the visits: what clients sent in the last ones, and how much of
+     * a state may be sent in this one. */
+    uint64_t client_bytes, piece_bytes;
+    struct handover garbage;         /* of the checkpoints */
+    struct ckpt_item *garbage_items; /* NULL: none is away */
+    struct mailbox inbox;            /* from the admission thread */
     struct admission *admission;
     struct views *views;
     struct workers *workers;
@@ -237,7 +249,7 @@ void client_gone(struct server *s, struct client *c);
  * it must not be touched. */
 bool client_settle(struct server *s, struct client *c);
 
-/* --- services (serve_evs.c, serve_clm.c) ---------------------------------- */
+/* --- services (serve_evs.c, serve_clm.c, serve_ckpt.c) -------------------- */
 
 enum head { HEAD_EMPTY, HEAD_REQUEST, HEAD_WAITS, HEAD_MCAST, HEAD_CORRUPT };
 
@@ -249,17 +261,25 @@ struct service {
     enum head (*judge)(const struct client *c, const uint8_t *body);
     /* Answers a request so judged. */
     void (*answer)(struct server *s, struct client *c, const uint8_t *body);
+    /* Begins with a HEAD_MCAST: s->message is what is to be multicast. False:
+     * there is nothing to be, since it has been answered, or the client was
+     * dropped. NULL: there are no such heads. */
+    bool (*begin)(struct server *s, struct client *c, const uint8_t *body);
+    /* Has a HEAD_MCAST to wait now? NULL: never, because of this service. */
+    bool (*waits)(const struct server *s, const struct client *c);
     void (*client_added)(struct server *s, struct client *c);
     void (*client_gone)(struct server *s, struct client *c);
 };
 
 const struct service *service_of(const struct client *c);
-extern const struct service service_evs, service_clm;
+extern const struct service service_evs, service_clm, service_ckpt;
 
 void evs_deliver(struct server *s, const struct group_event *event);
 void evs_configure(struct server *s, const struct totem_configuration *c);
 void clm_deliver(struct server *s, const struct group_event *event);
 void clm_configure(struct server *s, const struct totem_configuration *c);
+void ckpt_deliver(struct server *s, const struct group_event *event);
+void ckpt_configure(struct server *s, const struct totem_configuration *c);
 
 /* Lets the ipc workers read what is true now. */
 void server_publish(struct server *s);
@@ -279,5 +299,8 @@ enum head client_answer(struct server *s, struct client *c, uint32_t max);
 
 /* CLOCK_MONOTONIC, ns; for limits of logging. */
 uint64_t server_now_ns(void);
+
+/* CLOCK_REALTIME, ns since the epoch. */
+int64_t server_wall_ns(void);
 
 #endif

@@ -296,6 +296,7 @@ static uint64_t sleep_until(struct protocol *p)
         if (doze)
             wake = earlier(wake, doze_end);
     }
+    wake = earlier(wake, server_wake_ns(p->p.server, p->now_ns));
     return earlier(wake, earlier(p->downcheck_ns, p->report_ns));
 }
 
@@ -358,6 +359,7 @@ static void round_once(struct protocol *p)
     }
     if (server)
         server_poll(p->p.server);
+    server_time(p->p.server);
     if (totem_wants_submit(p->p.totem) && server_backlog(p->p.server) > 0)
         step(p, (struct totem_in){.kind = TOTEM_IN_SUBMIT});
     server_flush(p->p.server);

@@ -6,18 +6,17 @@
 #include "daemon/server/view.h"
 #include "daemon/server/worker.h"
 
-static const char *const no_query = "query";
+const char *const query_nonsense = "query";
 /* The library has one query under way at a time. */
-static const char *const no_room = "queries without reading the answers";
+const char *const query_no_room = "queries without reading the answers";
 
-/* The answer of two parts, in the ring. */
-static const char *put(struct client *c, const void *head, size_t head_size,
-                       const void *body, size_t body_size)
+const char *query_put(struct client *c, const void *head, size_t head_size,
+                      const void *body, size_t body_size)
 {
     uint8_t *at = ring_claim(&c->answer, (uint32_t)(head_size + body_size));
 
     if (at == NULL)
-        return no_room;
+        return query_no_room;
     memcpy(at, head, head_size);
     if (body_size > 0)
         memcpy(at + head_size, body, body_size);
@@ -26,9 +25,8 @@ static const char *put(struct client *c, const void *head, size_t head_size,
     return NULL;
 }
 
-/* A copy of a query of this size, or false. */
-static bool take(const struct client *c, const uint8_t *body, void *query,
-                 size_t size)
+bool query_take(const struct client *c, const uint8_t *body, void *query,
+                size_t size)
 {
     if (c->query.record.size != size)
         return false;
@@ -48,9 +46,9 @@ static const char *evs_members(const struct worker_sources *sources,
 
     CHECK(view->configured);
     if (c->query.record.size != 0)
-        return no_query;
-    return put(c, &head, sizeof head, conf->members,
-               conf->member_count * sizeof *conf->members);
+        return query_nonsense;
+    return query_put(c, &head, sizeof head, conf->members,
+                     conf->member_count * sizeof *conf->members);
 }
 
 static const char *evs_groups(const struct worker_sources *sources,
@@ -60,11 +58,12 @@ static const char *evs_groups(const struct worker_sources *sources,
     struct ipc_evs_group_list head = {.reply = {.result = IPC_OK}};
     struct ipc_evs_groups_from query;
 
-    if (!take(c, body, &query, sizeof query))
-        return no_query;
+    if (!query_take(c, body, &query, sizeof query))
+        return query_nonsense;
     head.reply.done = evs_group_list(sources->evs, query.from, list,
                                      IPC_GROUP_INFOS_MAX, &head.next);
-    return put(c, &head, sizeof head, list, head.reply.done * sizeof *list);
+    return query_put(c, &head, sizeof head, list,
+                     head.reply.done * sizeof *list);
 }
 
 /* --- CLM ------------------------------------------------------------------ */
@@ -76,15 +75,15 @@ static const char *clm_node(struct client *c, const uint8_t *body,
     const struct ipc_clm_node *node = NULL;
     struct ipc_clm_node_query query;
 
-    if (!take(c, body, &query, sizeof query))
-        return no_query;
+    if (!query_take(c, body, &query, sizeof query))
+        return query_nonsense;
     if (!view->clm_known)
         answer.reply.result = IPC_ERR_TRY_AGAIN;
     else if ((node = clm_view_find(&view->clm, query.node_id)) == NULL)
         answer.reply.result = IPC_ERR_NOT_EXIST;
     else
         answer.node = *node;
-    return put(c, &answer, sizeof answer, NULL, 0);
+    return query_put(c, &answer, sizeof answer, NULL, 0);
 }
 
 static const char *clm_nodes(struct client *c, const uint8_t *body,
@@ -95,11 +94,11 @@ static const char *clm_nodes(struct client *c, const uint8_t *body,
     struct ipc_clm_nodes_query query;
     uint32_t end, count;
 
-    if (!take(c, body, &query, sizeof query))
-        return no_query;
+    if (!query_take(c, body, &query, sizeof query))
+        return query_nonsense;
     if (!view->clm_known) {
         head.reply.result = IPC_ERR_TRY_AGAIN;
-        return put(c, &head, sizeof head, NULL, 0);
+        return query_put(c, &head, sizeof head, NULL, 0);
     }
     end = query.local != 0 ? 1 : clm->count;
     count = query.from < end ? end - query.from : 0;
@@ -109,9 +108,9 @@ static const char *clm_nodes(struct client *c, const uint8_t *body,
     head.member_count = clm->count;
     head.view = clm->number;
     head.next = count > 0 && query.from + count < end ? query.from + count : 0;
-    return put(c, &head, sizeof head,
-               count > 0 ? &clm->nodes[query.from] : NULL,
-               count * sizeof *clm->nodes);
+    return query_put(c, &head, sizeof head,
+                     count > 0 ? &clm->nodes[query.from] : NULL,
+                     count * sizeof *clm->nodes);
 }
 
 /* --- all ------------------------------------------------------------------ */
@@ -124,14 +123,16 @@ const char *query_answer(const struct worker_sources *sources, struct client *c,
 
     switch (c->query.record.type) {
     case IPC_QUERY_EVS_MEMBERS:
-        return evs ? evs_members(sources, c, view) : no_query;
+        return evs ? evs_members(sources, c, view) : query_nonsense;
     case IPC_QUERY_EVS_GROUPS:
-        return evs ? evs_groups(sources, c, body) : no_query;
+        return evs ? evs_groups(sources, c, body) : query_nonsense;
     case IPC_QUERY_CLM_NODE:
-        return clm ? clm_node(c, body, view) : no_query;
+        return clm ? clm_node(c, body, view) : query_nonsense;
     case IPC_QUERY_CLM_NODES:
-        return clm ? clm_nodes(c, body, view) : no_query;
+        return clm ? clm_nodes(c, body, view) : query_nonsense;
     default:
-        return no_query;
+        return c->service == IPC_SERVICE_CKPT
+                   ? query_ckpt(sources->ckpt, c, body)
+                   : query_nonsense;
     }
 }

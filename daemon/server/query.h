@@ -3,8 +3,11 @@
 #ifndef DAEMON_SERVER_QUERY_H
 #define DAEMON_SERVER_QUERY_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
+struct ckpt;
 struct client;
 struct view;
 struct worker_sources;
@@ -14,5 +17,21 @@ struct worker_sources;
  * then the client is to be dropped. */
 const char *query_answer(const struct worker_sources *sources, struct client *c,
                          const uint8_t *body, const struct view *view);
+
+/* Those of the CKPT service (query_ckpt.c). */
+const char *query_ckpt(const struct ckpt *k, struct client *c,
+                       const uint8_t *body);
+
+/* What may be wrong: it is none of the service's, or does not make sense; or
+ * the answers are not read. */
+extern const char *const query_nonsense, *const query_no_room;
+
+/* A copy of a query of this size; false: it has another. */
+bool query_take(const struct client *c, const uint8_t *body, void *query,
+                size_t size);
+
+/* Puts an answer of two parts; NULL or query_no_room. */
+const char *query_put(struct client *c, const void *head, size_t head_size,
+                      const void *body, size_t body_size);
 
 #endif

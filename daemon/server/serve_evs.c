@@ -45,6 +45,21 @@ static enum head evs_judge(const struct client *c, const uint8_t *body)
     }
 }
 
+/* The body of the record is the message as it goes on the wire. */
+static bool evs_begin(struct server *s, struct client *c, const uint8_t *body)
+{
+    struct ipc_evs_mcast head;
+
+    memcpy(&head, body, sizeof head);
+    s->parts[0] =
+        (struct bytes){body + sizeof head, c->submit.record.size - sizeof head};
+    s->message = (struct group_message){.service = GROUP_SERVICE_EVS,
+                                        .safe = head.guarantee == 3,
+                                        .parts = s->parts,
+                                        .part_count = 1};
+    return true;
+}
+
 /* --- requests ------------------------------------------------------------- */
 
 static void evs_answer(struct server *s, struct client *c, const uint8_t *body)
@@ -146,5 +161,6 @@ static void evs_client_gone(struct server *s, struct client *c)
 
 const struct service service_evs = {.judge = evs_judge,
                                     .answer = evs_answer,
+                                    .begin = evs_begin,
                                     .client_added = evs_client_added,
                                     .client_gone = evs_client_gone};

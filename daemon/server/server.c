@@ -16,8 +16,8 @@
 #include <unistd.h>
 
 enum {
-    SUBSCRIPTIONS_PER_CLIENT = 64, /* on average; one may have 255 */
-    REQUESTS_PER_RING = 64         /* answered when a client rings */
+    REQUESTS_PER_RING = 64, /* answered when a client rings */
+    GARBAGE_BYTES = 1 << 20 /* of checkpoints; less is kept until it is more */
 };
 
 uint64_t server_now_ns(void)
@@ -25,6 +25,13 @@ uint64_t server_now_ns(void)
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+int64_t server_wall_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    return t.tv_sec * INT64_C(1000000000) + t.tv_nsec;
 }
 
 /* --- opening and closing -------------------------------------------------- */
@@ -86,25 +93,35 @@ static void warn_of_small_overflow(const struct server_config *c)
 
 static int open_services(struct server *s)
 {
-    struct evs_config config = {
-        .client_max = s->config.client_max,
-        .subscription_max =
-            s->config.client_max * SUBSCRIPTIONS_PER_CLIENT + IPC_GROUPS_MAX};
+    struct evs_config config = {.client_max = s->config.client_max,
+                                .subscription_max =
+                                    s->config.client_max * IPC_GROUPS_MAX};
+    struct ckpt_config ckpt = {.node_id = s->config.node_id,
+                               .incarnation = s->config.self.incarnation,
+                               .client_max = s->config.client_max,
+                               .checkpoint_max = s->config.ckpt_count_max,
+                               .bytes_max = s->config.ckpt_bytes_max,
+                               .safe = s->config.ckpt_safe};
 
     if (getrandom(&config.hash_seed, sizeof config.hash_seed, 0) !=
         (ssize_t)sizeof config.hash_seed)
         return -EIO;
+    ckpt.hash_seed = config.hash_seed;
     s->evs = evs_new(&config);
     s->clm = clm_new(&(struct clm_config){.self = s->config.self,
                                           .client_max = s->config.client_max});
+    s->ckpt = ckpt_new(&ckpt);
     s->clients = calloc(s->config.client_max, sizeof *s->clients);
-    return s->evs == NULL || s->clm == NULL || s->clients == NULL ? -ENOMEM : 0;
+    return s->evs == NULL || s->clm == NULL || s->ckpt == NULL ||
+                   s->clients == NULL
+               ? -ENOMEM
+               : 0;
 }
 
 static int open_workers(struct server *s)
 {
-    struct worker_sources sources = {.node_id = s->config.node_id,
-                                     .evs = s->evs};
+    struct worker_sources sources = {
+        .node_id = s->config.node_id, .evs = s->evs, .ckpt = s->ckpt};
     int rc = 0;
 
     s->views = sources.views = views_new();
@@ -182,6 +199,9 @@ void server_close(struct server *s)
     free(s->clients);
     evs_free(s->evs);
     clm_free(s->clm);
+    if (s->ckpt != NULL)
+        ckpt_garbage_return(s->ckpt, s->garbage_items);
+    ckpt_free(s->ckpt);
     free(s);
 }
 
@@ -217,11 +237,23 @@ static void take_inbox(struct server *s)
     struct handover *h;
 
     mailbox_silence(&s->inbox);
-    while ((h = mailbox_take(&s->inbox)) != NULL)
-        if (h->kind == HANDOVER_ADDED)
+    while ((h = mailbox_take(&s->inbox)) != NULL) {
+        switch (h->kind) {
+        case HANDOVER_ADDED:
             client_added(s, h->client);
-        else
+            break;
+        case HANDOVER_GONE:
             client_gone(s, h->client);
+            break;
+        case HANDOVER_GARBAGE:
+            ckpt_garbage_return(s->ckpt, s->garbage_items);
+            s->garbage_items = NULL;
+            break;
+        case HANDOVER_RELEASED:
+        case HANDOVER_RETIRED:
+            CHECK(!"what the admission thread gets");
+        }
+    }
 }
 
 /* A client rings for one of two reasons: it has submitted something while its
@@ -295,6 +327,16 @@ uint32_t server_backlog(const struct server *s)
 
     if (clm_message_next(s->clm, &own))
         bytes += own.n;
+    switch (ckpt_message_kind(s->ckpt)) {
+    case REPLICA_NOTHING:
+        break;
+    case REPLICA_INFO:
+        bytes += REPLICA_HELLO_SIZE_MAX;
+        break;
+    case REPLICA_PIECE:
+        bytes += REPLICA_PIECE_SIZE_MAX;
+        break;
+    }
     for (struct client *c = s->lists[LIST_ACTIVE].first; c != NULL;
          c = c->links[LIST_ACTIVE].next)
         if (!client_held_back(s, c))
@@ -327,6 +369,8 @@ const struct service *service_of(const struct client *c)
         return &service_evs;
     case IPC_SERVICE_CLM:
         return &service_clm;
+    case IPC_SERVICE_CKPT:
+        return &service_ckpt;
     }
     CHECK(!"a service that admission lets in");
     return NULL;
@@ -337,11 +381,25 @@ void server_deliver(struct server *s, const struct group_event *event)
     if (event->kind == GROUP_EVENT_CONFIGURATION) {
         evs_configure(s, event->configuration);
         clm_configure(s, event->configuration);
+        ckpt_configure(s, event->configuration);
     } else if (event->message.service == GROUP_SERVICE_EVS) {
         evs_deliver(s, event);
     } else if (event->message.service == GROUP_SERVICE_CLM) {
         clm_deliver(s, event);
+    } else if (event->message.service == GROUP_SERVICE_CKPT) {
+        ckpt_deliver(s, event);
     }
+}
+
+/* What readers may still have goes to the thread that waits for them, a lot at
+ * a time. */
+static void give_garbage(struct server *s)
+{
+    if (s->garbage_items != NULL || ckpt_garbage_bytes(s->ckpt) < GARBAGE_BYTES)
+        return;
+    s->garbage_items = ckpt_garbage_take(s->ckpt);
+    s->garbage = (struct handover){.kind = HANDOVER_GARBAGE};
+    admission_retire(s->admission, &s->garbage);
 }
 
 void server_flush(struct server *s)
@@ -356,6 +414,29 @@ void server_flush(struct server *s)
         }
         list_remove(dirty, LIST_DIRTY, c);
     }
+    give_garbage(s);
+}
+
+/* A clock that is set is noticed within so long. */
+static const uint64_t clock_look_ns = 1000000000;
+
+uint64_t server_wake_ns(const struct server *s, uint64_t now_ns)
+{
+    int64_t due_ns = ckpt_wake_ns(s->ckpt), wall_ns;
+
+    if (due_ns == INT64_MAX)
+        return UINT64_MAX;
+    wall_ns = server_wall_ns();
+    if (due_ns <= wall_ns)
+        return now_ns;
+    uint64_t left_ns = (uint64_t)due_ns - (uint64_t)wall_ns;
+    return now_ns + (left_ns < clock_look_ns ? left_ns : clock_look_ns);
+}
+
+void server_time(struct server *s)
+{
+    if (ckpt_wake_ns(s->ckpt) != INT64_MAX)
+        ckpt_time(s->ckpt, server_wall_ns());
 }
 
 const struct server_stats *server_stats_get(struct server *s)

@@ -44,7 +44,10 @@ struct server_config {
     enum server_slow_reader slow_reader; /* with events in its overflow; either
                                   is disconnected when that is full */
     uint32_t message_size_max;           /* a client's message, bytes */
-    uint32_t packet_size;  /* payload of a packet: for server_backlog() */
+    uint32_t packet_size;    /* payload of a packet: for server_backlog() */
+    uint32_t ckpt_count_max; /* checkpoints; see ckpt_config */
+    uint64_t ckpt_bytes_max;
+    bool ckpt_safe;
     uint32_t worker_count; /* 1 to SERVER_WORKERS_MAX */
     uint32_t spin_ns; /* workers and clients, before they sleep; 0: never */
 };
@@ -84,6 +87,12 @@ void server_deliver(struct server *s, const struct group_event *event);
 /* Wakes the clients that sleep and got something since the last call: one
  * wake-up per client, however many messages. */
 void server_flush(struct server *s);
+
+/* When server_time() is to be called next, on the clock of `now_ns`
+ * (CLOCK_MONOTONIC): what expires by the clock is then in server_backlog().
+ * UINT64_MAX: no need. */
+uint64_t server_wake_ns(const struct server *s, uint64_t now_ns);
+void server_time(struct server *s);
 
 /* Before the protocol thread sleeps in a state in which a client's submission
  * must wake it: asks every active client to ring (if `doze`, only when it is

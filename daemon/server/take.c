@@ -8,7 +8,8 @@
 enum {
     TURN_BYTES = 65536, /* a client may send before the next one's turn */
     IDLE_VISITS = 64,   /* empty so often: it rings before it is looked at */
-    REQUESTS_PER_VISIT = 256 /* of all clients; the rest at the next one */
+    REQUESTS_PER_VISIT = 256, /* of all clients; the rest at the next one */
+    PIECE_BYTES_MIN = 65536   /* of a state, in a visit */
 };
 
 /* --- the head of a ring --------------------------------------------------- */
@@ -21,8 +22,14 @@ enum {
  * it (server_open() warns). */
 bool client_held_back(const struct server *s, const struct client *c)
 {
-    return c->overflowing && c->state == CLIENT_LIVE && s->partial != c &&
-           s->config.slow_reader == SERVER_SLOW_PRESSURE &&
+    bool (*waits)(const struct server *, const struct client *) =
+        service_of(c)->waits;
+
+    if (c->state != CLIENT_LIVE || s->partial == c)
+        return false;
+    if (waits != NULL && waits(s, c))
+        return true;
+    return c->overflowing && s->config.slow_reader == SERVER_SLOW_PRESSURE &&
            !ring_consumer_sleeps(&c->reply);
 }
 
@@ -89,27 +96,19 @@ enum turn {
     TURN_FULL   /* the visit is */
 };
 
-/* The body of the record is the message as it goes on the wire, so it is handed
- * on in place; the only copy is the one into the packet. */
+/* The client's bytes are handed on in place; the only copy is the one into the
+ * packet. What a PARTIAL began with stays, whatever the client writes
+ * meanwhile. */
 static enum group_put_result put_mcast(struct server *s, struct client *c,
                                        const uint8_t *body, struct group *g,
                                        struct totem *t)
 {
-    struct ipc_evs_mcast head;
-    struct bytes part = {body + sizeof head,
-                         c->submit.record.size - sizeof head};
-    struct group_message m = {
-        .service = GROUP_SERVICE_EVS, .parts = &part, .part_count = 1};
     enum group_put_result result;
     uint32_t suppressed;
 
-    /* What a PARTIAL began with stays, whatever the client writes meanwhile. */
-    if (s->partial != c) {
-        memcpy(&head, body, sizeof head);
-        c->safe = head.guarantee == 3;
-    }
-    m.safe = c->safe;
-    result = group_put(g, t, &m);
+    if (s->partial != c && !service_of(c)->begin(s, c, body))
+        return GROUP_PUT_DONE;
+    result = group_put(g, t, &s->message);
     if (result == GROUP_PUT_TOO_BIG &&
         log_limit_pass(&s->log_too_big, server_now_ns(), 1, &suppressed))
         log_write(LOG_LEVEL_ERROR, "IPC",
@@ -133,6 +132,8 @@ static enum turn take_turn(struct server *s, struct client *c, struct group *g,
                 return TURN_FULL;
             }
             s->partial = NULL;
+            if (c->submit.corrupt)
+                return TURN_EMPTY;
             s->stats.submitted++;
             step_over(c);
         } else if (head == HEAD_REQUEST) {
@@ -174,28 +175,78 @@ static void end_turn(struct server *s, struct client *c, enum turn turn,
     list_append(&s->lists[LIST_ACTIVE], LIST_ACTIVE, c);
 }
 
+static void own_clm(struct server *s, struct bytes message)
+{
+    CHECK(message.n > 0 && message.n <= sizeof s->own);
+    memcpy(s->own, message.p, message.n);
+    s->own_size = (uint32_t)message.n;
+    s->own_service = GROUP_SERVICE_CLM;
+    clm_message_sent(s->clm);
+}
+
+static void own_ckpt(struct server *s)
+{
+    s->own_size =
+        (uint32_t)ckpt_message_write(s->ckpt, server_wall_ns(), s->own);
+    s->own_service = GROUP_SERVICE_CKPT;
+}
+
+/* Has a service a message of its own? Then s->own is it. What must not wait
+ * comes first; of a state, a share of each visit. */
+static bool own_next(struct server *s)
+{
+    struct bytes message;
+
+    if (s->own_size > 0)
+        return true;
+    if (clm_message_next(s->clm, &message)) {
+        own_clm(s, message);
+        return true;
+    }
+    switch (ckpt_message_kind(s->ckpt)) {
+    case REPLICA_NOTHING:
+        return false;
+    case REPLICA_INFO:
+        break;
+    case REPLICA_PIECE:
+        if (s->piece_bytes == 0)
+            return false;
+        own_ckpt(s);
+        s->piece_bytes -=
+            s->own_size < s->piece_bytes ? s->own_size : s->piece_bytes;
+        return true;
+    }
+    own_ckpt(s);
+    return true;
+}
+
 /* The services' own messages come before their clients'. False: the visit is
  * full. */
 static bool take_own(struct server *s, struct group *g, struct totem *t)
 {
-    struct bytes part;
-    struct group_message m = {
-        .service = GROUP_SERVICE_CLM, .parts = &part, .part_count = 1};
-
-    for (;;) {
-        if (s->own_size == 0) {
-            if (!clm_message_next(s->clm, &part))
-                return true;
-            CHECK(part.n > 0 && part.n <= sizeof s->own);
-            memcpy(s->own, part.p, part.n);
-            s->own_size = (uint32_t)part.n;
-            clm_message_sent(s->clm);
-        }
-        part = (struct bytes){s->own, s->own_size};
+    while (own_next(s)) {
+        struct bytes part = {s->own, s->own_size};
+        struct group_message m = {
+            .service = s->own_service, .parts = &part, .part_count = 1};
         if (group_put(g, t, &m) == GROUP_PUT_PARTIAL)
             return false;
         s->own_size = 0;
     }
+    return true;
+}
+
+/* A state that is sent to nodes that have come gets as much of this node's
+ * visits as its clients, and at least a little. */
+static void share_begin(struct server *s)
+{
+    s->piece_bytes =
+        s->client_bytes > PIECE_BYTES_MIN ? s->client_bytes : PIECE_BYTES_MIN;
+}
+
+/* The mean of the last visits', so that the two shares do not swing. */
+static void share_end(struct server *s, uint64_t client_bytes)
+{
+    s->client_bytes = (s->client_bytes + client_bytes) / 2;
 }
 
 void server_take(struct server *s, struct group *g, struct totem *t)
@@ -203,10 +254,12 @@ void server_take(struct server *s, struct group *g, struct totem *t)
     struct list *active = &s->lists[LIST_ACTIVE];
     uint32_t requests = REQUESTS_PER_VISIT, empty_in_row = 0;
     enum turn turn = TURN_EMPTY;
+    uint64_t client_bytes = 0;
 
     /* Nothing takes the client of a half-sent message from the front of the
      * list, so that message goes on before any other begins. */
     CHECK(s->partial == NULL || s->partial == active->first);
+    share_begin(s);
     while (turn != TURN_FULL) {
         /* A client's message that is half sent goes on first. */
         if (s->partial == NULL && !take_own(s, g, t))
@@ -217,9 +270,11 @@ void server_take(struct server *s, struct group *g, struct totem *t)
         uint64_t head = c->submit.head;
         turn = take_turn(s, c, g, t, &requests);
         bool had_something = turn != TURN_EMPTY || c->submit.head != head;
+        client_bytes += c->submit.head - head;
         bool nothing = turn == TURN_EMPTY || turn == TURN_WAITS;
         empty_in_row = nothing ? empty_in_row + 1 : 0;
         end_turn(s, c, turn, had_something);
     }
+    share_end(s, client_bytes);
     group_flush(g, t);
 }

@@ -113,8 +113,6 @@ struct retired_view *view_handed(struct handover *h)
 void views_reclaim(struct views *v, struct retired_view *const *old,
                    uint32_t count)
 {
-    if (count == 0)
-        return;
     urcu_qsbr_synchronize_rcu();
     for (int i = 0; i < VIEW_READERS_MAX; i++)
         (void)atomic_load_explicit(&v->readers[i].passed, memory_order_acquire);

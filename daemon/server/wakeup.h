@@ -6,8 +6,8 @@
 #include <stdint.h>
 
 /* The time two sleeping threads take to wake each other once, there and back,
- * in ns, at most 200 us; takes about 30 milliseconds. 0: this process may run on
- * one processor only, so that waiting awake keeps off whom one waits for. */
+ * in ns, at most 200 us; takes about 30 milliseconds. 0: this process may run
+ * on one processor only, so that waiting awake keeps off whom one waits for. */
 uint32_t wakeup_measure(void);
 
 #endif

@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 struct admission;
+struct ckpt;
 struct client;
 struct evs;
 struct server_config;
@@ -26,6 +27,7 @@ struct workers;
 struct worker_sources {
     uint32_t node_id;
     const struct evs *evs;
+    const struct ckpt *ckpt;
     struct views *views;
 };
 

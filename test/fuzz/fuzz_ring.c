@@ -187,6 +187,28 @@ static void prepare_clm(void)
     CHECK(view.clm.count == 2);
 }
 
+/* A service that is ready, on a node of its own. */
+static void prepare_ckpt(void)
+{
+    static const struct totem_configuration alone = {
+        .ring_id = {.seq = 4, .rep = 1},
+        .member_count = 1,
+        .members = {1},
+        .incarnations = {1}};
+    uint8_t info[CKPT_MESSAGE_SIZE_MAX];
+
+    server.ckpt = ckpt_new(&(struct ckpt_config){.node_id = 1,
+                                                 .incarnation = 1,
+                                                 .client_max = 1,
+                                                 .checkpoint_max = 100,
+                                                 .bytes_max = 1 << 20});
+    CHECK(server.ckpt != NULL);
+    ckpt_configuration(server.ckpt, &alone);
+    size_t n = ckpt_message_write(server.ckpt, 0, info);
+    CHECK(ckpt_message(server.ckpt, 1, (struct bytes){info, n}));
+    CHECK(ckpt_may_take(server.ckpt, 0));
+}
+
 static void prepare(void)
 {
     struct evs_config config = {.client_max = 1, .subscription_max = 300};
@@ -203,6 +225,7 @@ static void prepare(void)
                                            .worker_count = 1};
     server.epoll_fd = -1;
     server.evs = evs_new(&config);
+    prepare_ckpt();
     server.clients = calloc(1, sizeof *server.clients);
     CHECK(server.evs != NULL && server.clients != NULL);
     prepare_clm();
@@ -210,6 +233,7 @@ static void prepare(void)
     view.configuration = conf;
     workers.config = server.config;
     workers.sources.evs = server.evs;
+    workers.sources.ckpt = server.ckpt;
     workers.workers[0].all = &workers;
 }
 

@@ -17,7 +17,8 @@ enum { NODES = 5 };
 enum { SEEN_MAX = 300 };
 
 static struct seen {
-    int nodes, tracks; /* callbacks */
+    int nodes; /* callbacks */
+    _Atomic int tracks;
     SaInvocationT invocation;
     SaAisErrorT error;
     SaClmClusterNodeT node;

@@ -20,16 +20,6 @@ static uint64_t now_ns(void)
     return server_now_ns();
 }
 
-/* From its return on there are no visits: the thread of the order has come by
- * once more since `hold` was set. */
-static void hold_order(void)
-{
-    d.hold = true;
-    d.configurations = 1;
-    while (d.configurations > 0)
-        pause_ms(1);
-}
-
 static evs_handle_t small_client(struct box *b)
 {
     evs_handle_t h = 0;
@@ -55,6 +45,16 @@ static uint64_t fill(evs_handle_t h, size_t size)
         sent++;
     CU_ASSERT_EQUAL(e, CS_ERR_TRY_AGAIN);
     return sent;
+}
+
+/* A client whose ring is full and stays so; its sends wait for so long. */
+static evs_handle_t full_client(struct box *b, int64_t timeout_ns)
+{
+    evs_handle_t h = small_client(b);
+    hold_order();
+    fill(h, 1000);
+    evs_send_timeout_set(h, timeout_ns);
+    return h;
 }
 
 /* One send in a thread of its own. */

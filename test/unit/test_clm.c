@@ -220,7 +220,7 @@ static void test_selection_readable(void)
     CU_ASSERT_EQUAL(fd_of(h), fd_of(h));
     CU_ASSERT_FALSE(readable(h, 0));
     IS(saClmClusterNodeGetAsync(h, 1, LOCAL), OK);
-    CU_ASSERT_TRUE(readable(h, 1000));
+    CU_ASSERT_TRUE(readable(h, 30000));
     IS(saClmDispatch(h, SA_DISPATCH_ALL), OK);
     CU_ASSERT_FALSE(readable(h, 0));
     end();
@@ -296,7 +296,8 @@ static void test_dispatch_blocking(void)
     IS(saClmClusterTrack(h, SA_TRACK_CHANGES, NULL), OK);
     fake_join(50);
     fake_leave();
-    pause_ms(50);
+    for (int i = 0; i < 12000 && seen.tracks < 2; i++)
+        pause_ms(5);
     IS(saClmFinalize(h), OK);
     pthread_join(thread, NULL);
     CU_ASSERT_EQUAL(result, SA_AIS_OK);
@@ -341,7 +342,9 @@ static void test_finalize(void)
     begin(1);
     int fds = open_fds();
     EACH_BAD_HANDLE(saClmFinalize(b));
-    pause_ms(50); /* the daemon's ends are closed by then */
+    /* The daemon closes its ends a while later. */
+    for (int i = 0; i < 12000 && open_fds() != fds; i++)
+        pause_ms(5);
     CU_ASSERT_EQUAL(open_fds(), fds);
     end();
 }

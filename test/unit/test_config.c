@@ -87,6 +87,9 @@ static void test_defaults(void)
     CU_ASSERT_EQUAL(c.ipc.overflow_bytes, 33554432);
     CU_ASSERT_EQUAL(c.ipc.message_size_max, 1048576);
     CU_ASSERT_STRING_EQUAL(c.ipc.group, "ais");
+    CU_ASSERT_EQUAL(c.ckpt.checkpoint_max, 4096);
+    CU_ASSERT_EQUAL(c.ckpt.memory_mib, 2048);
+    CU_ASSERT(!c.ckpt.safe);
     CU_ASSERT_EQUAL(c.event.delivery_queue_size, 1000);
     CU_ASSERT_EQUAL(c.event.delivery_queue_resume, 500);
     config_free(&c);
@@ -143,6 +146,9 @@ static void test_every_key(void)
     CU_ASSERT_EQUAL(c.totem.mcastport, 65534);
     CU_ASSERT_EQUAL(c.totem.nodeid, 7);
     CU_ASSERT_STRING_EQUAL(c.totem.nodename, "seven of nine");
+    CU_ASSERT_EQUAL(c.ckpt.checkpoint_max, 7);
+    CU_ASSERT_EQUAL(c.ckpt.memory_mib, 64);
+    CU_ASSERT(c.ckpt.safe);
     CU_ASSERT_EQUAL(c.totem.netmtu, 9000);
     CU_ASSERT_EQUAL(c.totem.window_packets, 8192);
     CU_ASSERT(c.logging.to_file && !c.logging.to_stderr);

@@ -261,7 +261,7 @@ static void test_wakes(void)
     CU_ASSERT_EQUAL_FATAL(log_start(), 0);
     for (int i = 0; i < 50; i++) {
         char text[32];
-        double deadline = now_s() + 5;
+        double deadline = now_s() + 60;
         nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
         log_write(LOG_LEVEL_INFO, "TEST", "<%d>", i);
         snprintf(text, sizeof text, "<%d>\n", i);
@@ -293,13 +293,14 @@ static void test_stuck_stderr(void)
         log_write(LOG_LEVEL_INFO, "TEST", "a story for nobody: %300d", i);
     double written = now_s();
     log_stop();
-    double stopped = now_s();
     dup2(saved, STDERR_FILENO);
     close(saved);
     close(pipe_fds[0]);
     close(pipe_fds[1]);
-    CU_ASSERT(written - start < 2.0);
-    CU_ASSERT(stopped - written < 3.0);
+    CU_ASSERT(written - start < 60.0); /* if each waited: hours */
+    /* If the thread had waited for each, its end would not have been waited
+     * for, and the log would be its own for good. */
+    CU_ASSERT_EQUAL(log_open(&(struct log_config){.file = NULL}), 0);
     CU_ASSERT(log_dropped() > dropped);
     CU_ASSERT(log_write_failures() > failures);
 }
@@ -383,9 +384,8 @@ static void test_hanging_syslog(void)
     double start = now_s();
     for (int i = 0; i < 5000; i++)
         log_write(LOG_LEVEL_INFO, "TEST", "line %d", i);
-    CU_ASSERT(now_s() - start < 2);
-    log_stop();
-    CU_ASSERT(now_s() - start < 8);
+    log_stop(); /* which is where it would wait for ever */
+    CU_ASSERT(now_s() - start < 60);
     uint64_t dropped = log_dropped();
     log_write(LOG_LEVEL_INFO, "TEST", "after the end");
     CU_ASSERT_EQUAL(log_dropped(), dropped + 1);

@@ -217,8 +217,7 @@ static void test_try_again(void)
     start();
     evs_handle_t h = client(&b);
     join(h, "full");
-    d.hold = true;
-    pause_ms(50);
+    hold_order();
     while ((e = evs_mcast_groups(h, EVS_TYPE_AGREED, &g, 1, &v, 1)) == CS_OK)
         sent++;
     CU_ASSERT_EQUAL(e, CS_ERR_TRY_AGAIN);
@@ -462,8 +461,7 @@ static void test_request_waits_for_ring(void)
     start();
     evs_handle_t h = client(&b);
     join(h, "a");
-    d.hold = true;
-    pause_ms(30);
+    hold_order();
     CU_ASSERT_EQUAL(send_to(h, "a", "x", 1), CS_OK);
     uint64_t visits = d.visits;
     pause_ms(30);

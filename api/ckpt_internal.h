@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* ckpt_internal.h - what the files of libSaCkpt share.
+ *
+ * There are three kinds of handles. That of saCkptInitialize() is a
+ * connection's; those of checkpoints and of iterations are parts (client.h),
+ * each in a list of what it came from. A call gets all of them up to the
+ * connection, and keeps them until its end. A part ends in this order: it is
+ * taken from its list, under the instance's lock, by whoever may end it; then
+ * its handle is finalized. So what is in a list is not freed. */
+#ifndef API_CKPT_INTERNAL_H
+#define API_CKPT_INTERNAL_H
+
+#include "api/ais.h"
+
+#include <openais/saCkpt.h>
+
+#define PUBLIC __attribute__((visibility("default")))
+
+/* First in its object. */
+struct part {
+    uint64_t handle;
+    const char *kind;
+    struct part *next, **at; /* at: NULL in no list */
+};
+
+struct parts {
+    struct part *first;
+    bool ended; /* nothing is added any more */
+};
+
+/* An asynchronous call under way. */
+struct pending {
+    struct pending *next;
+    uint64_t number; /* the daemon's invocation */
+    uint64_t checkpoint;
+    SaInvocationT invocation; /* the program's */
+};
+
+struct ckpt_instance {
+    struct conn conn; /* first: handles name it */
+    /* A program linked with the static libraries has one table of handles for
+     * all of them. */
+    const char *mark;
+    SaCkptCallbacksT callbacks;
+
+    /* Over the rest, and all lists. Taken before no other but that of the table
+     * of handles. */
+    pthread_mutex_t lock;
+    struct parts checkpoints;
+    struct pending *pending;
+    uint64_t last_number;
+};
+
+/* All but what is atomic, or under the instance's lock, is constant. */
+struct ckpt_checkpoint {
+    struct part part;
+    uint64_t instance;   /* handle */
+    _Atomic bool closed; /* or about to be: nothing more is asked of it */
+    uint32_t number;     /* the daemon's handle */
+    SaCkptCheckpointOpenFlagsT flags;
+    struct ipc_ckpt_attributes attributes;
+    struct parts iterations; /* under the instance's lock */
+};
+
+/* What a call on a checkpoint keeps. */
+struct use {
+    struct ckpt_instance *instance;
+    struct ckpt_checkpoint *checkpoint;
+};
+
+/* --- handles (ckpt.c) ----------------------------------------------------- */
+
+/* OK or BAD_HANDLE. Kept until handle_put(). */
+SaAisErrorT sackpt_instance_get(SaCkptHandleT handle, struct ckpt_instance **c);
+
+/* OK or BAD_HANDLE. Kept until sackpt_put(). */
+SaAisErrorT sackpt_get(SaCkptCheckpointHandleT handle, struct use *u);
+void sackpt_put(const struct use *u);
+
+/* sackpt_get() and sackpt_put() around it. */
+SaAisErrorT sackpt_handle_ok(SaCkptCheckpointHandleT handle);
+
+/* A handle for an object, in a list; BAD_HANDLE: that has ended. On an error
+ * the object is destroyed. */
+SaAisErrorT sackpt_part_new(struct ckpt_instance *c, struct parts *list,
+                            const char *kind, struct part *part,
+                            uint64_t *handle, void (*destroy)(void *part));
+
+/* Takes it from its list and ends it; false: somebody else does so. */
+bool sackpt_part_end(struct ckpt_instance *c, struct part *part);
+
+/* Ends a checkpoint's iterations; no more can be made. */
+void sackpt_iterations_end(struct ckpt_instance *c, struct ckpt_checkpoint *ck);
+
+/* A handle for what the daemon has opened. */
+SaAisErrorT sackpt_checkpoint_new(struct ckpt_instance *c, uint64_t instance,
+                                  const struct ipc_ckpt_opened *opened,
+                                  SaCkptCheckpointOpenFlagsT flags,
+                                  SaCkptCheckpointHandleT *handle);
+
+/* Takes what is under way out of the list; NULL: it was cancelled. */
+struct pending *sackpt_pending_take(struct ckpt_instance *c, uint64_t number);
+
+/* --- asking the daemon (ckpt.c) ------------------------------------------- */
+
+/* A request, of which all is filled in but the answer. */
+SaAisErrorT sackpt_request(struct ckpt_instance *c, struct conn_call *call,
+                           struct ipc_ckpt_reply *reply);
+
+/* A query, of which all is filled in but the first part of the answer: that
+ * gets `size` bytes, which begin with a struct ipc_reply. Behind them,
+ * *rest bytes have come. */
+SaAisErrorT sackpt_query(struct ckpt_instance *c, struct conn_call *call,
+                         void *answer, size_t size, size_t *rest);
+
+/* A request that is a struct ipc_ckpt_request. */
+SaAisErrorT sackpt_simple_request(const struct use *u, uint32_t type,
+                                  struct ipc_ckpt_request request,
+                                  uint64_t end_ns);
+
+/* Closes the daemon's handle, for which there is none of ours. */
+void sackpt_close_number(struct ckpt_instance *c, uint32_t number);
+
+/* The state of the checkpoint; NOT_EXIST: no active replica. */
+SaAisErrorT sackpt_status(const struct use *u,
+                          struct ipc_ckpt_status_answer *answer);
+
+/* By handle, for saCkptCheckpointStatusGet(). */
+SaAisErrorT sackpt_status_get(SaCkptCheckpointHandleT handle, const void *to,
+                              struct ipc_ckpt_status_answer *answer);
+
+void sackpt_attributes_to(SaCkptCheckpointCreationAttributesT *to,
+                          const struct ipc_ckpt_attributes *from);
+
+/* --- sections (ckpt_section.c) -------------------------------------------- */
+
+/* May a section of this checkpoint have this id? Length 0 may. */
+SaAisErrorT sackpt_id_check(const struct ckpt_checkpoint *ck,
+                            const SaCkptSectionIdT *id);
+
+/* An element of a section request, and its data. */
+struct element {
+    const SaCkptSectionIdT *id;
+    uint64_t offset;
+    const void *data;
+    uint64_t size; /* bytes */
+};
+
+/* Submits `count` elements, that `at` gives one by one from `context`, and
+ * waits for the reply. *count becomes how many of them fit, if NO_RESOURCES
+ * says that they are too many or too large. */
+typedef struct element (*element_fn)(const void *context, uint32_t index);
+SaAisErrorT sackpt_section_request(const struct use *u, uint32_t type,
+                                   int64_t expiration_ns, uint32_t *count,
+                                   element_fn at, const void *context,
+                                   struct ipc_ckpt_reply *reply);
+
+/* The same with one. */
+SaAisErrorT sackpt_section_one(const struct use *u, uint32_t type,
+                               int64_t expiration_ns, struct element element,
+                               struct ipc_ckpt_reply *reply);
+
+#endif

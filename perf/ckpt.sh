@@ -1,0 +1,447 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
+# `make ckptperf`: checkpoints of real daemons, nodes in network namespaces of
+# this machine; medians of RUNS runs of SECONDS_EACH, as tables and in
+# $B/ckpt.json. ONLY=sync,shaped,reads,exchange chooses. Status 1: a limit was
+# missed. FILL and FILL_SECTIONS: how much a joiner has to get (1 GiB, 10,000).
+#
+#   sync      one thread's synchronous writes, beside openais 2005 and beside
+#             one ordered message at a time of the same size
+#   shaped    two nodes over links of 100 Mbit/s, beside what they can carry
+#   reads     of 64 B, on a node that is at rest, and while writes flood it
+#   exchange  a node joins that has all to get, while others write
+LIMIT=${LIMIT:-3000}
+. "$(dirname "$0")/../test/lib.sh"
+cluster_enter "$@"
+RUNS=${RUNS:-3} SECONDS_EACH=${SECONDS_EACH:-2}
+FILL=${FILL:-1073741824} FILL_SECTIONS=${FILL_SECTIONS:-10000}
+sizes="100 1001 10001 49001"
+json=$B/ckpt.json
+: >"$json"
+
+wanted() { [[ ",${ONLY:-sync,shaped,reads,exchange}," = *,$1,* ]]; }
+
+median() { sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; }
+
+# fields FILE NAME: its values, one a line.
+fields() { sed -n "s/.*\"$2\": \([0-9.]*\).*/\1/p" "$1"; }
+field() { fields "$1" "$2" | tail -n 1; }
+
+calc() { awk "BEGIN { printf(\"$1\", $2) }"; }
+
+# limit TEXT VALUE at-least|at-most BOUND
+limit() {
+    local sign='>='
+    [ "$3" = at-most ] && sign='<='
+    if awk "BEGIN { exit !($2 $sign $4) }"; then
+        ok "$1: $2, $3 $4"
+    else
+        bad "$1: $2, not $3 $4"
+    fi
+}
+
+# run_bench NODE FILE PROGRAM OPTION...: appends to FILE.
+run_bench() {
+    local node=$1 file=$2 program=$3
+    shift 3
+    if ! client "$node" "$B/$program" --json "$@" >>"$file" 2>"$S/bench.log"
+    then
+        bad "$program $*: $(tail -n 2 "$S/bench.log")"
+        return 1
+    fi
+}
+
+# background NODE PROGRAM OPTION...: until background_end; its lines, each with
+# the time it came, in $S/back.K.
+back=()
+background() {
+    local node=$1 program=$2
+    shift 2
+    OPENAIS_RUNDIR=$S/run$node spawn "$node" "$S/back.${#back[@]}" \
+        "$B/$program" --json "$@"
+    back+=("$pid")
+}
+
+background_end() {
+    local i
+    for i in "${!back[@]}"; do kill -TERM "${back[$i]}" 2>/dev/null; done
+    for i in "${!back[@]}"; do
+        if ! ended "${back[$i]}" 60 || [ "$status" != 0 ]; then
+            bad "in the background: $(tail -n 2 "$S/back.$i")"
+        fi
+    done
+    back=()
+}
+
+# nodes_up K: daemons of nodes 1 .. K run, in one ring.
+nodes_up() {
+    local i
+    for i in 1 2 3; do
+        if [ "$i" -le "$1" ] && [ -z "${up[$i]:-}" ]; then
+            start "$i"
+            up[$i]=yes
+        elif [ "$i" -gt "$1" ] && [ -n "${up[$i]:-}" ]; then
+            stop "$i"
+            unset "up[$i]"
+        fi
+    done
+    for i in $(seq "$1"); do
+        members "$i" "$1" || { bad "node $i has no ring of $1"; finish; }
+    done
+    sleep 0.5
+}
+declare -A up
+
+# --- synchronous writes -------------------------------------------------------
+
+# openais 2005 on such a machine, writes a second by nodes and bytes.
+declare -A seed=(
+    [1,100]=7400 [1,1001]=5900 [1,10001]=3000 [1,49001]=780
+    [2,100]=6600 [2,1001]=5900 [2,10001]=2500 [2,49001]=650
+    [3,100]=4500 [3,1001]=3900 [3,10001]=2000 [3,49001]=500)
+
+sync_row() { # NODES SIZE
+    local n=$1 size=$2 dir=$S/sync.$1.$2 rate p50 p99 ping
+    rate=$(fields "$dir.write" writes_per_s | median)
+    p50=$(fields "$dir.write" write_p50_us | median)
+    p99=$(fields "$dir.write" write_p99_us | median)
+    ping=$(fields "$dir.ping" own_per_s | median)
+    ratio=$(calc %.1f "$rate / ${seed[$n,$size]}")
+    printf '%5d %8d %10.0f/s %8.1f MB/s %8.0f us %8.0f us  %7d/s %6sx  %8.0f/s %5.0f %%\n' \
+        "$n" "$size" "$rate" "$(calc %f "$rate * $size / 1e6")" "$p50" "$p99" \
+        "${seed[$n,$size]}" "$ratio" "$ping" "$(calc %f "100 * $rate / $ping")"
+    echo "{\"case\": \"sync\", \"nodes\": $n, \"size\": $size," \
+        "\"writes_per_s\": $rate, \"p50_us\": $p50, \"p99_us\": $p99," \
+        "\"openais_2005_per_s\": ${seed[$n,$size]}, \"ping_per_s\": $ping}" \
+        >>"$json"
+}
+
+measure_sync() {
+    local n size run
+    echo
+    echo "One thread, synchronous writes to all replicas; openais of 2005 on such a"
+    echo "machine; and one ordered message at a time (evsbench), in the same run:"
+    echo "nodes    bytes       writes                     p50         p99    openais 2005       one at a time"
+    for n in 1 2 3; do
+        nodes_up $n
+        for run in $(seq "$RUNS"); do
+            for size in $sizes; do
+                run_bench 1 "$S/sync.$n.$size.write" ckptbench --size "$size" \
+                    --seconds "$SECONDS_EACH" || return
+                run_bench 1 "$S/sync.$n.$size.ping" evsbench --size "$size" \
+                    --seconds "$(calc %f "$SECONDS_EACH / 2")" --latency ||
+                    return
+            done
+        done
+        for size in $sizes; do
+            sync_row $n "$size"
+            [ $n = 3 ] && ratios[$size]=$ratio
+        done
+    done
+    limit "3 nodes, 100 B, times openais 2005" "${ratios[100]}" at-least 2
+    limit "3 nodes, 49,001 B, times openais 2005" "${ratios[49001]}" at-least 8
+}
+declare -A ratios
+
+# --- links of 100 Mbit/s ------------------------------------------------------
+
+# Both directions of both links, as a switch of that speed has.
+shape() {
+    local i
+    for i in 1 2; do
+        at $i tc qdisc add dev eth0 root tbf rate 100mbit burst 16kb \
+            limit 4mb &&
+            at 0 tc qdisc add dev "p$i" root tbf rate 100mbit burst 16kb \
+                limit 4mb || return
+    done
+}
+
+unshape() {
+    local i
+    for i in 1 2; do
+        at $i tc qdisc del dev eth0 root
+        at 0 tc qdisc del dev "p$i" root
+    done
+}
+
+# shaped_run NAME SIZE PROGRAM OPTION...: MB/s of one run, from the end of its
+# first second on: what waits in front of the links at the end, and counts, has
+# waited there at the beginning too.
+shaped_run() {
+    local name=$1 size=$2 program=$3
+    shift 3
+    rm -f "$S/lines"
+    run_bench 1 "$S/lines" "$program" --size "$size" --every 0.1 \
+        --seconds "$(calc %f "$SECONDS_EACH + 1")" "$@" || return
+    awk -v size="$size" '
+        match($0, /"interval_s": [0-9.]+/) {
+            s = substr($0, RSTART + 14, RLENGTH - 14) + 0
+            match($0, /"writes_per_s": [0-9.]+/)
+            past += s
+            if (past > 1) {
+                all += s
+                n += s * substr($0, RSTART + 16, RLENGTH - 16)
+            }
+        }
+        END { printf("%.3f\n", all > 0 ? n * size / all / 1e6 : 0) }' \
+        "$S/lines" >>"$S/shaped.$name"
+}
+
+dropped() {
+    { at 1 tc -s qdisc show dev eth0; at 2 tc -s qdisc show dev eth0
+      at 0 tc -s qdisc show; } |
+        sed -n 's/.*dropped \([0-9]*\),.*/\1/p' |
+        awk '{ n += $1 } END { print n }'
+}
+
+measure_shaped() {
+    local run threaded single udp sealed most
+    nodes_up 2
+    if ! shape; then
+        skip "no tbf here: links of 100 Mbit/s are not measured"
+        return
+    fi
+    for run in $(seq "$RUNS"); do
+        shaped_run threaded 65536 ckptbenchth --threads 4 || break
+        shaped_run single 49001 ckptbench || break
+    done
+    threaded=$(median <"$S/shaped.threaded")
+    single=$(median <"$S/shaped.single")
+    # Of 1,514 bytes that tbf counts, 1,472 are UDP's payload, and of these 40
+    # the seal's.
+    udp=$(calc %.3f '12.5 * 1472 / 1514')
+    sealed=$(calc %.3f '12.5 * 1432 / 1514')
+    most=$(calc %.3f '12.5 * 1388 / 1514')
+    echo
+    cat <<END
+Two nodes over links of 100 Mbit/s (tbf), encryption on. tbf counts 1,514 bytes
+for a packet of the MTU (1,500) with its Ethernet header. 20 bytes are IP's, 8
+UDP's: UDP payload is at most 12.5 MB/s x 1472 / 1514 = $udp MB/s.
+Of that, seals take 40 bytes a packet (left: $sealed MB/s); Totem's head, what it
+leaves free for recovery, and the item's head, 24 + 16 + 4 ($most MB/s).
+                          MB/s   of $udp   of $sealed   of $most   of 11.7
+END
+    shaped_row "4 threads, 64 KiB" "$threaded"
+    shaped_row "1 thread, 49,001 B" "$single"
+    echo "packets that the links dropped: $(dropped)"
+    unshape
+    limit "4 threads, 64 KiB, of the 11.7 MB/s that sealed packets carry, %" \
+        "$(calc %.1f "100 * $threaded / 11.7")" at-least 97
+    limit "1 thread, 49,001 B, MB/s" "$single" at-least 11.3
+    echo "{\"case\": \"shaped\", \"udp_mb_per_s\": $udp," \
+        "\"threads_65536_mb_per_s\": $threaded," \
+        "\"single_49001_mb_per_s\": $single}" >>"$json"
+}
+
+shaped_row() { # TEXT MB_PER_S
+    local limit
+    printf '%-20s %9.2f' "$1" "$2"
+    for limit in "$udp" "$sealed" "$most" 11.7; do
+        printf '  %6.1f %%' "$(calc %f "100 * $2 / $limit")"
+    done
+    echo
+}
+
+# --- local reads --------------------------------------------------------------
+
+# reads_case NAME OPTION...: into $reads, the median, reads a second.
+reads_case() {
+    local name=$1 run file=$S/reads.$1
+    shift
+    rm -f "$file"
+    for run in $(seq "$RUNS"); do
+        run_bench 1 "$file" ckptbenchth --seconds "$SECONDS_EACH" \
+            --read-size 64 "$@" || return
+    done
+    reads=$(fields "$file" reads_per_s | median)
+}
+
+measure_reads() {
+    local threads n alone best=0 least=1 flood reads writes share
+    echo
+    echo "Reads of 64 B a second, on node 1, by all threads together: at rest; while as"
+    echo "many threads of the same program write 1,001 B; while 4 threads of each other"
+    echo "node do, without pause (writes a second in brackets)."
+    echo "nodes  threads      at rest              own writes         others' writes"
+    for n in 1 3; do
+        nodes_up $n
+        for threads in 1 2 4; do
+            reads_case alone --read --threads $threads --size 64 || return
+            alone=$reads
+            reads_case own --mixed --threads $threads --size 1001 || return
+            printf '%5d %8d %12.0f %12.0f (%6.0f)' $n $threads "$alone" \
+                "$reads" "$(fields "$S/reads.own" writes_per_s | median)"
+            share=$(calc %.3f "$reads / $alone")
+            flood=null
+            if [ $n = 3 ]; then
+                for i in 2 3; do
+                    background $i ckptbenchth --threads 4 --size 1001 \
+                        --seconds 0 --every 0.5
+                done
+                sleep 0.5
+                reads_case flood --read --threads $threads --size 64 || return
+                flood=$reads
+                background_end
+                writes=$(cat "$S"/back.? | grep '"threads"' |
+                    sed 's/.*"writes_per_s": \([0-9.]*\).*/\1/' |
+                    awk '{ n += $1 } END { print n }')
+                rm -f "$S"/back.?
+                printf ' %12.0f (%6.0f)' "$flood" "$writes"
+                share=$(calc %.3f "$flood / $alone")
+            fi
+            echo
+            best=$(calc %.0f "$best > $alone ? $best : $alone")
+            least=$(calc %.3f "$least < $share ? $least : $share")
+            echo "{\"case\": \"reads\", \"nodes\": $n, \"threads\": $threads," \
+                "\"alone_per_s\": $alone, \"flood_per_s\": $flood}" >>"$json"
+        done
+    done
+    limit "reads of 64 B a second, the best" "$best" at-least 1000000
+    limit "reads while writes flood the ring, of those at rest, the worst" \
+        "$least" at-least 0.5
+}
+
+# --- state exchange -----------------------------------------------------------
+
+# during FILE KEY FROM TO: the mean of KEY between two times. Each line is of so
+# long a time ("interval_s", or "seconds") before it came.
+during() {
+    awk -v key="$2" -v from="$3" -v to="$4" '
+        function value(name,   at) {
+            at = index($0, "\"" name "\": ")
+            return at == 0 ? 0 : substr($0, at + length(name) + 4) + 0
+        }
+        /"time": / {
+            end = value("time")
+            begin = end - value("interval_s") - value("seconds")
+            a = begin > from + 0 ? begin : from + 0
+            b = end < to + 0 ? end : to + 0
+            if (b > a) { sum += (b - a) * value(key); all += b - a }
+        }
+        END { printf("%.1f\n", all > 0 ? sum / all : 0) }' "$1"
+}
+
+# Ordered multicast from node 1, 30 s at most; $S/timed has its lines with the
+# times when they came.
+flood_evs() {
+    local list=1400 i
+    for i in $(seq 59); do list=$list,1400; done
+    rm -f "$S/fifo"
+    mkfifo "$S/fifo"
+    while read -r line; do
+        echo "{\"time\": $EPOCHREALTIME, ${line#\{}"
+    done <"$S/fifo" >"$S/timed" &
+    OPENAIS_RUNDIR=$S/run1 spawn 1 "$S/fifo" "$B/evsbench" --json \
+        --size $list --seconds 0.5 --window 1000
+    flood=$pid
+}
+
+# Node 3 joins; when: in $times. The writer in the background writes already.
+joins() {
+    local begin ring all steps=$((60 * 50))
+    until grep -qs '"time"' "$S/back.0"; do
+        [ $((steps -= 1)) -gt 0 ] || { bad "nobody writes"; return 1; }
+        sleep 0.02
+    done
+    sleep 3
+    begin=$EPOCHREALTIME
+    start 3
+    up[3]=yes
+    members 3 3 60 || { bad "node 3 does not join"; return 1; }
+    ring=$EPOCHREALTIME
+    if ! client 3 "$B/ckptbenchth" --status fill --wait 300 \
+        >"$S/status.log" 2>&1; then
+        bad "node 3 does not get the state: $(cat "$S/status.log")"
+        return 1
+    fi
+    all=$EPOCHREALTIME
+    times="$begin $ring $all"
+}
+
+hashes() {
+    local i first= hash
+    for i in 1 2 3; do
+        hash=$(client $i "$B/ckptbenchth" --hash fill --wait 10 2>&1 |
+            sed 's/, "waited.*//')
+        first=${first:-$hash}
+        if [ "$hash" != "$first" ]; then
+            bad "node $i: $hash, not $first"
+            return
+        fi
+    done
+    ok "all nodes have the same: $first"
+}
+
+exchange_case() { # NAME KEY LOG TEXT
+    local name=$1 key=$2 log=$3 begin ring all before now longest share writes
+    joins || return
+    sleep 0.5
+    if [ -n "${flood:-}" ]; then
+        kill -KILL "$flood"
+        ended "$flood" 5
+        flood=
+    fi
+    background_end
+    read -r begin ring all <<<"$times"
+    before=$(during "$log" "$key" "$(calc %f "$begin - 2.5")" \
+        "$(calc %f "$begin - 0.3")")
+    now=$(during "$log" "$key" "$ring" "$all")
+    longest=$(cat "$S"/back.? | sed -n 's/.*"write_max_us": \([0-9]*\).*/\1/p' |
+        sort -n | tail -n 1)
+    writes=$(field "$S/back.0" writes)
+    if [ "${writes:-0}" = 0 ] || [ "${longest:-0}" = 0 ]; then
+        bad "$name: nobody has written"
+        return
+    fi
+    share=$(calc %.2f "$now / ($before > 0 ? $before : 1)")
+    printf '%s: all after %.2f s (in the ring after %.2f s), %.0f MB/s; %s a second\n' \
+        "$name" "$(calc %f "$all - $begin")" "$(calc %f "$ring - $begin")" \
+        "$(calc %f "$FILL / ($all - $ring) / 1e6")" "$4"
+    printf '    before %.0f, during %.0f; %d writes all there, the longest %d ms\n' \
+        "$before" "$now" "$writes" "$((longest / 1000))"
+    limit "$name: longest write, ms" $((longest / 1000)) at-most 1000
+    limit "$name: throughput during the transfer, of that before" "$share" \
+        at-least 0.5
+    hashes
+    echo "{\"case\": \"exchange\", \"flood\": \"$name\", \"bytes\": $FILL," \
+        "\"sections\": $FILL_SECTIONS," \
+        "\"all_s\": $(calc %.3f "$all - $begin")," \
+        "\"before_per_s\": $before, \"during_per_s\": $now," \
+        "\"longest_write_ms\": $((longest / 1000))}" >>"$json"
+    rm -f "$S"/back.?
+    stop 3
+    unset "up[3]"
+}
+
+measure_exchange() {
+    nodes_up 2
+    echo
+    echo "A third node joins; it has $FILL bytes in $FILL_SECTIONS sections to get, which"
+    echo "are written to meanwhile."
+    run_bench 1 "$S/fill" ckptbenchth --name fill --fill "$FILL" \
+        --sections "$FILL_SECTIONS" || return
+    background 2 ckptbenchth --name fill --threads 1 \
+        --sections "$FILL_SECTIONS" --size 1000 --verify 8 --seconds 0 \
+        --every 0.2
+    flood_evs
+    exchange_case multicast own_per_s "$S/timed" \
+        "messages of 1,400 B"
+    background 2 ckptbenchth --name fill --threads 8 \
+        --sections $((FILL_SECTIONS / 8)) --size 1000 --verify 8 --seconds 0 \
+        --every 0.2
+    exchange_case writes writes_per_s "$S/back.0" "writes of 1,000 B"
+    client 1 "$B/ckptbenchth" --remove fill
+}
+
+# ------------------------------------------------------------------------------
+
+echo "Nodes on $(nproc) processors, $(uname -r); medians of $RUNS runs of" \
+    "$SECONDS_EACH s."
+network 3
+for i in 1 2 3; do configure $i; done
+for part in sync shaped reads exchange; do
+    if wanted $part; then measure_$part; fi
+done
+for i in "${!up[@]}"; do stop "$i"; done
+echo "JSON: $json"
+finish

@@ -1,0 +1,1028 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* test_ckpt_service.c - the CKPT service alone: nodes in a made-up order beside
+ * a plain model of checkpoints (ckpt_world.h, ckpt_model.h). */
+#include "test/unit/ckpt_world.h"
+
+enum { SECOND = 1000000000 };
+
+/* --- making requests ------------------------------------------------------ */
+
+static struct pend *request(uint32_t node, uint32_t client, uint32_t type)
+{
+    struct pend *p = m_alloc(sizeof *p);
+
+    p->client = client;
+    p->r = (struct m_request){
+        .node = node, .type = type, .now_ns = ++world.now_ns};
+    return p;
+}
+
+static struct pend *open_request(uint32_t node, uint32_t client,
+                                 const char *name, uint32_t flags,
+                                 const struct ipc_ckpt_attributes *a)
+{
+    struct pend *p = request(node, client, IPC_SUBMIT_CKPT_OPEN);
+
+    p->r.flags = flags;
+    if (a != NULL)
+        p->r.attributes = *a;
+    p->r.name_size = (uint16_t)strlen(name);
+    memcpy(p->r.name, name, p->r.name_size);
+    return p;
+}
+
+static void element(struct pend *p, const void *id, size_t id_size,
+                    uint64_t offset, uint32_t size)
+{
+    uint32_t i = p->r.count++;
+
+    p->r.elements[i].offset = offset;
+    p->r.elements[i].size = size;
+    p->r.elements[i].id_size = (uint16_t)id_size;
+    memcpy(p->r.elements[i].id, id, id_size);
+}
+
+static void fill(struct pend *p)
+{
+    uint64_t n = data_size(&p->r);
+
+    p->r.data = m_alloc((size_t)n);
+    memset(p->r.data, (int)pick(256), (size_t)n);
+    for (uint64_t i = 0; i < n; i += 1 + pick(97))
+        p->r.data[i] = (uint8_t)pick(256);
+}
+
+static uint32_t last_result; /* of done() */
+
+static uint32_t result_count(uint32_t type, uint32_t result)
+{
+    return world.results[type - IPC_SUBMIT_CKPT_OPEN][result];
+}
+
+/* The request, all the way; its result. */
+static uint32_t done(struct pend *p)
+{
+    uint32_t before[CODES], type = p->r.type - IPC_SUBMIT_CKPT_OPEN;
+    struct node *n = &world.nodes[p->r.node];
+
+    memcpy(before, world.results[type], sizeof before);
+    take(n, p);
+    settle();
+    last_result = 0;
+    for (uint32_t i = 0; i < CODES; i++)
+        if (world.results[type][i] != before[i])
+            last_result = i;
+    return last_result;
+}
+
+/* The only handle of a client, or the last one. */
+static uint32_t handle_of_client(uint32_t node, uint32_t client)
+{
+    uint32_t found = UINT32_MAX;
+
+    for (uint32_t i = 0; i < HANDLES; i++)
+        if (world.nodes[node].handles[i].state == W_OPEN &&
+            world.nodes[node].handles[i].client == client)
+            found = i;
+    return found;
+}
+
+static struct pend *on(uint32_t node, uint32_t client, uint32_t type)
+{
+    struct pend *p = request(node, client, type);
+
+    p->handle = handle_of_client(node, client);
+    return p;
+}
+
+/* A section request of one element on the client's last handle. */
+static uint32_t section_done(uint32_t node, uint32_t client, uint32_t type,
+                             const char *id, uint64_t offset, uint32_t size)
+{
+    struct pend *p = on(node, client, type);
+
+    p->r.expiration_ns = INT64_MAX;
+    element(p, id, strlen(id), offset, size);
+    fill(p);
+    return done(p);
+}
+
+static void start(uint32_t nodes, uint64_t bytes_max, uint32_t count_max)
+{
+    world_begin(nodes);
+    for (uint32_t id = 1; id <= nodes; id++)
+        node_start(id, bytes_max, count_max);
+    configure_all();
+    settle();
+}
+
+static const struct ipc_ckpt_attributes plain = {.creation_flags =
+                                                     IPC_CKPT_WR_ALL_REPLICAS,
+                                                 .section_max = 4,
+                                                 .checkpoint_size = 1 << 20,
+                                                 .retention_ns = 10,
+                                                 .section_size_max = 1 << 20,
+                                                 .section_id_size_max = 256};
+
+static const uint32_t all_flags =
+    IPC_CKPT_READ | IPC_CKPT_WRITE | IPC_CKPT_CREATE;
+
+/* --- requests that no library writes -------------------------------------- */
+
+static bool ok(uint32_t type, const void *head, size_t n, size_t data)
+{
+    uint8_t *exact = m_alloc(n);
+
+    memcpy(exact, head, n);
+    bool good = ckpt_request_ok(&(struct ckpt_request){
+        .type = type, .head = exact, .head_size = n, .data_size = data});
+    free(exact);
+    return good;
+}
+
+static void test_open_ok(void)
+{
+    struct ipc_ckpt_open o = {.flags = all_flags, .attributes = plain};
+    const uint32_t type = IPC_SUBMIT_CKPT_OPEN;
+    struct ipc_ckpt_open bad = o;
+
+    o.name_length = 256;
+    CU_ASSERT(ok(type, &o, sizeof o, 0));
+    CU_ASSERT(!ok(type, &o, sizeof o, 1));
+    CU_ASSERT(!ok(type, &o, sizeof o - 1, 0));
+    CU_ASSERT(!ok(type - 1, &o, sizeof o, 0));
+    CU_ASSERT(!ok(IPC_SUBMIT_CKPT_OVERWRITE + 1, &o, sizeof o, 0));
+    bad.name_length = 257;
+    CU_ASSERT(!ok(type, &bad, sizeof bad, 0));
+    bad = o;
+    bad.flags = 0;
+    CU_ASSERT(!ok(type, &bad, sizeof bad, 0));
+    bad.flags = 8 | IPC_CKPT_READ;
+    CU_ASSERT(!ok(type, &bad, sizeof bad, 0));
+    bad = o;
+    bad.attributes.section_max = 0;
+    CU_ASSERT(!ok(type, &bad, sizeof bad, 0));
+    bad.flags = IPC_CKPT_READ;
+    CU_ASSERT(ok(type, &bad, sizeof bad, 0));
+    bad = o;
+    bad.attributes.retention_ns = -1;
+    CU_ASSERT(!ok(type, &bad, sizeof bad, 0));
+}
+
+static void test_other_ok(void)
+{
+    struct ipc_ckpt_unlink u = {.name_length = 256};
+    struct ipc_ckpt_request r = {.handle = UINT32_MAX};
+
+    CU_ASSERT(ok(IPC_SUBMIT_CKPT_UNLINK, &u, sizeof u, 0));
+    CU_ASSERT(!ok(IPC_SUBMIT_CKPT_UNLINK, &u, sizeof u - 8, 0));
+    CU_ASSERT(!ok(IPC_SUBMIT_CKPT_UNLINK, &u, sizeof u, 8));
+    u.name_length = 257;
+    CU_ASSERT(!ok(IPC_SUBMIT_CKPT_UNLINK, &u, sizeof u, 0));
+    for (uint32_t t = IPC_SUBMIT_CKPT_CLOSE; t < IPC_SUBMIT_CKPT_SECTION_CREATE;
+         t++) {
+        if (t == IPC_SUBMIT_CKPT_UNLINK)
+            continue;
+        CU_ASSERT(ok(t, &r, sizeof r, 0));
+        CU_ASSERT(!ok(t, &r, sizeof r - 1, 0));
+        CU_ASSERT(!ok(t, &r, sizeof r, 1));
+    }
+}
+
+/* Every size that an element, an id or the whole can have. */
+static void test_section_ok(void)
+{
+    uint8_t head[IPC_CKPT_HEAD_SIZE_MAX + 8] = {0};
+    struct pend p = {.r = {.type = IPC_SUBMIT_CKPT_WRITE}};
+
+    element(&p, head, 0, 7, 5);
+    element(&p, head, 9, 0, 6);
+    size_t n = encode(&p, head);
+    CU_ASSERT(ok(p.r.type, head, n, 11));
+    CU_ASSERT(!ok(p.r.type, head, n, 10));
+    CU_ASSERT(!ok(p.r.type, head, n, 12));
+    for (size_t i = 0; i < n; i++)
+        CU_ASSERT(!ok(p.r.type, head, i, 11));
+    CU_ASSERT(!ok(p.r.type, head, n + 8, 11));
+    CU_ASSERT(!ok(IPC_SUBMIT_CKPT_OVERWRITE, head, n, 11)); /* one element */
+    for (uint16_t size = 0; size < 600; size++) { /* of the second id */
+        const size_t at = sizeof(struct ipc_ckpt_section_request) +
+                          2 * sizeof(struct ipc_ckpt_element) - 4;
+        memcpy(head + at, &size, sizeof size);
+        CU_ASSERT_EQUAL(ok(p.r.type, head, n, 11), size >= 9 && size <= 16);
+    }
+    struct ipc_ckpt_section_request s = {.count = 0};
+    s.head_size = sizeof s;
+    CU_ASSERT(!ok(p.r.type, &s, sizeof s, 0));
+    s.count = UINT32_MAX;
+    CU_ASSERT(!ok(p.r.type, &s, sizeof s, 0));
+}
+
+static void test_offset_ok(void)
+{
+    uint8_t head[IPC_CKPT_HEAD_SIZE_MAX];
+
+    for (uint32_t t = IPC_SUBMIT_CKPT_SECTION_CREATE;
+         t <= IPC_SUBMIT_CKPT_OVERWRITE; t++) {
+        struct pend p = {.r = {.type = t}};
+        element(&p, "ab", 2, 1, 3);
+        size_t n = encode(&p, head);
+        CU_ASSERT_EQUAL(ok(t, head, n, 3), t == IPC_SUBMIT_CKPT_WRITE);
+        p.r.elements[0].offset = 0;
+        encode(&p, head);
+        CU_ASSERT(ok(t, head, n, 3));
+    }
+}
+
+/* --- limits --------------------------------------------------------------- */
+
+enum { WRITE = IPC_SUBMIT_CKPT_WRITE, OVERWRITE = IPC_SUBMIT_CKPT_OVERWRITE };
+enum {
+    CREATE = IPC_SUBMIT_CKPT_SECTION_CREATE,
+    DELETE = IPC_SUBMIT_CKPT_SECTION_DELETE
+};
+
+/* To the byte. */
+static void test_no_memory(void)
+{
+    const uint64_t room = 2 * STORE_CHUNK_SIZE;
+
+    start(2, STORE_CHECKPOINT_BYTES + STORE_SECTION_BYTES + room, 9);
+    done(open_request(1, 0, "a", all_flags, &plain));
+    CU_ASSERT_EQUAL(last_result, IPC_OK);
+    CU_ASSERT_EQUAL(section_done(1, 0, CREATE, "x", 0, (uint32_t)room + 1),
+                    IPC_ERR_NO_MEMORY);
+    CU_ASSERT_EQUAL(section_done(1, 0, CREATE, "x", 0, (uint32_t)room), IPC_OK);
+    CU_ASSERT_EQUAL(section_done(1, 0, CREATE, "y", 0, 0), IPC_ERR_NO_MEMORY);
+    CU_ASSERT_EQUAL(section_done(1, 0, WRITE, "x", room, 1), IPC_ERR_NO_MEMORY);
+    CU_ASSERT_EQUAL(section_done(1, 0, WRITE, "x", room - 1, 1), IPC_OK);
+    CU_ASSERT_EQUAL(section_done(1, 0, OVERWRITE, "x", 0, (uint32_t)room + 1),
+                    IPC_ERR_NO_MEMORY);
+    CU_ASSERT_EQUAL(done(open_request(2, 0, "b", all_flags, &plain)),
+                    IPC_ERR_NO_MEMORY);
+    CU_ASSERT_EQUAL(section_done(1, 0, OVERWRITE, "x", 0, 7), IPC_OK);
+    CU_ASSERT_EQUAL(section_done(1, 0, DELETE, "x", 0, 0), IPC_OK);
+    CU_ASSERT_EQUAL(section_done(1, 0, CREATE, "y", 0, 0), IPC_OK);
+    world_end();
+}
+
+static void test_no_resources(void)
+{
+    const char *names[] = {"a", "b", "c", "d"};
+
+    start(1, 1 << 20, 3);
+    for (int i = 0; i < 4; i++)
+        CU_ASSERT_EQUAL(done(open_request(1, 0, names[i], all_flags, &plain)),
+                        i < 3 ? IPC_OK : IPC_ERR_NO_RESOURCES);
+    /* Neither is one that exists refused. */
+    CU_ASSERT_EQUAL(done(open_request(1, 0, "a", all_flags, &plain)), IPC_OK);
+    world_end();
+}
+
+static void test_no_space(void)
+{
+    struct ipc_ckpt_attributes a = plain, one = plain, no_id = plain;
+
+    start(1, 1 << 20, 9);
+    a.section_max = 2;
+    done(open_request(1, 0, "a", all_flags, &a));
+    CU_ASSERT_EQUAL(section_done(1, 0, CREATE, "x", 0, 1), IPC_OK);
+    CU_ASSERT_EQUAL(section_done(1, 0, CREATE, "", 0, 1), IPC_OK);
+    CU_ASSERT_EQUAL(section_done(1, 0, CREATE, "y", 0, 1), IPC_ERR_NO_SPACE);
+    CU_ASSERT_EQUAL(section_done(1, 0, CREATE, "", 0, 1), IPC_ERR_NO_SPACE);
+    CU_ASSERT_EQUAL(section_done(1, 0, CREATE, "x", 0, 1), IPC_ERR_EXIST);
+    CU_ASSERT_EQUAL(section_done(1, 0, DELETE, "x", 0, 0), IPC_OK);
+    CU_ASSERT_EQUAL(section_done(1, 0, CREATE, "y", 0, 1), IPC_OK);
+    one.section_max = 1;
+    done(open_request(1, 0, "one", all_flags, &one));
+    CU_ASSERT_EQUAL(section_done(1, 0, CREATE, "x", 0, 1), IPC_ERR_EXIST);
+    CU_ASSERT_EQUAL(section_done(1, 0, WRITE, "", 0, 1), IPC_OK);
+    CU_ASSERT_EQUAL(section_done(1, 0, DELETE, "", 0, 0),
+                    IPC_ERR_INVALID_PARAM);
+    no_id.section_id_size_max = 0;
+    done(open_request(1, 0, "no id", all_flags, &no_id));
+    CU_ASSERT_EQUAL(section_done(1, 0, CREATE, "", 0, 1), IPC_ERR_NO_SPACE);
+    world_end();
+}
+
+/* Sizes that no memory has, up to where sums wrap. */
+static void test_huge(void)
+{
+    struct ipc_ckpt_attributes a = plain;
+    const uint64_t max = UINT64_MAX;
+
+    a.section_size_max = max;
+    start(2, 1 << 20, 9);
+    done(open_request(1, 0, "a", all_flags, &a));
+    CU_ASSERT_EQUAL(section_done(1, 0, CREATE, "x", 0, 100), IPC_OK);
+    for (int shift = 20; shift < 64; shift++)
+        for (uint64_t by = 0; by < 3; by++)
+            CU_ASSERT_EQUAL(
+                section_done(1, 0, WRITE, "x", ((uint64_t)1 << shift) - by, 2),
+                IPC_ERR_NO_MEMORY);
+    for (uint32_t size = 0; size < 300; size += 7) {
+        CU_ASSERT_EQUAL(section_done(1, 0, WRITE, "x", max - size, size),
+                        IPC_ERR_NO_MEMORY);
+        CU_ASSERT_EQUAL(section_done(1, 0, WRITE, "x", max - size, size + 1),
+                        IPC_ERR_INVALID_PARAM);
+    }
+    world_end();
+}
+
+/* Of members' limits the lowest counts, while they are members. */
+static void test_limits_agreed(void)
+{
+    start(1, 1 << 20, 2);
+    done(open_request(1, 0, "a", all_flags, &plain));
+    done(open_request(1, 0, "b", all_flags, &plain));
+    CU_ASSERT_EQUAL(section_done(1, 0, CREATE, "x", 0, 40000), IPC_OK);
+    node_start(2, 20000, 1);
+    configure_all();
+    settle();
+    CU_ASSERT_EQUAL(section_done(1, 0, WRITE, "x", 40000, 1),
+                    IPC_ERR_NO_MEMORY);
+    CU_ASSERT_EQUAL(section_done(1, 0, WRITE, "x", 39999, 1), IPC_OK);
+    CU_ASSERT_EQUAL(section_done(1, 0, OVERWRITE, "x", 0, 39999), IPC_OK);
+    CU_ASSERT_EQUAL(done(open_request(2, 0, "c", all_flags, &plain)),
+                    IPC_ERR_NO_RESOURCES);
+    node_stop(2);
+    configure_all();
+    settle();
+    CU_ASSERT_EQUAL(section_done(1, 0, WRITE, "x", 40000, 1), IPC_OK);
+    world_end();
+}
+
+/* --- handles -------------------------------------------------------------- */
+
+/* Opens of clients that are gone, more than there are handles. */
+static void test_handles_end(void)
+{
+    uint8_t op[CKPT_HEAD_SIZE_MAX];
+    struct ipc_ckpt_open o = {.flags = IPC_CKPT_READ, .name_length = 1};
+    struct ckpt_request r = {.type = IPC_SUBMIT_CKPT_OPEN,
+                             .head = (const uint8_t *)&o,
+                             .head_size = sizeof o};
+    struct ckpt_outcome out;
+    uint32_t sent = 0;
+    size_t n = 0;
+
+    start(1, 1 << 20, 9);
+    struct ckpt *k = world.nodes[1].k;
+    o.name[0] = 'a';
+    done(open_request(1, 0, "a", all_flags, &plain));
+    for (; sent < CKPT_HANDLES_MAX + 2 * CLIENTS; sent++) {
+        uint32_t before = ckpt_stats_get(k).handles;
+        size_t size = ckpt_take(k, &r, op);
+        if (size == 0) {
+            CU_ASSERT(ckpt_outcome_next(k, &out));
+            CU_ASSERT_EQUAL(out.reply.reply.result, IPC_ERR_NO_RESOURCES);
+            CU_ASSERT_EQUAL(before, sent < CKPT_HANDLES_MAX - CLIENTS
+                                        ? UINT32_MAX
+                                        : before);
+            break;
+        }
+        n = size;
+        if (sent >= CKPT_HANDLES_MAX - CLIENTS) { /* these wait */
+            ckpt_client_gone(k, 1);
+            r.client = 1;
+            continue;
+        }
+        CU_ASSERT(ckpt_message(k, 1, (struct bytes){op, n}));
+        CU_ASSERT(ckpt_outcome_next(k, &out));
+    }
+    CU_ASSERT(sent >= CKPT_HANDLES_MAX - CLIENTS &&
+              sent <= CKPT_HANDLES_MAX + CLIENTS);
+    /* Those that waited come, and all have their place. */
+    for (uint32_t i = 0; i < 2 * CLIENTS + 1; i++)
+        CU_ASSERT(ckpt_message(k, 1, (struct bytes){op, n}));
+    world_end();
+}
+
+static void test_other_clients_handle(void)
+{
+    struct pend *p;
+
+    start(2, 1 << 20, 9);
+    done(open_request(1, 0, "a", all_flags, &plain));
+    uint32_t handle = handle_of_client(1, 0);
+    for (uint32_t t = IPC_SUBMIT_CKPT_CLOSE; t <= OVERWRITE; t++) {
+        if (t == IPC_SUBMIT_CKPT_UNLINK)
+            continue;
+        for (uint32_t bad = 0; bad < 3; bad++) {
+            p = request(bad == 1 ? 2 : 1, 1, t);
+            p->handle = bad == 2 ? UINT32_MAX - t : handle;
+            if (t >= CREATE)
+                element(p, "x", 1, 0, 0);
+            CU_ASSERT_EQUAL(done(p), IPC_ERR_BAD_HANDLE);
+        }
+    }
+    CU_ASSERT_EQUAL(section_done(1, 0, CREATE, "x", 0, 1), IPC_OK);
+    world_end();
+}
+
+/* A client is gone while its handle is being opened again, that is not sent as
+ * a whole, and the ring breaks: what it sent to the old state with that number
+ * must not hit another checkpoint. */
+static void test_reopening_cut(void)
+{
+    const uint32_t apart[NODES + 1] = {0, 1, 2, 0, 0};
+    uint8_t data[CKPT_MESSAGE_SIZE_MAX];
+    struct node *n;
+
+    start(2, 1 << 20, 9);
+    configure(apart);
+    settle();
+    /* Node 1 has most operations; number 1 is open on both. */
+    done(open_request(1, 0, "a", all_flags, &plain));
+    for (int i = 0; i < 20; i++)
+        section_done(1, 0, i % 2 == 0 ? CREATE : DELETE, "x", 0, 0);
+    done(open_request(2, 0, "b", all_flags, &plain));
+    done(open_request(2, 1, "a", all_flags, &plain));
+    done(open_request(1, 1, "b", all_flags, &plain));
+    configure_all();
+    for (uint32_t i = 0; i < 2; i++)
+        say(&world.nodes[1 + i]);
+    while (deliver(&world.parts[1]))
+        continue;
+    n = &world.nodes[2];
+    for (int i = 0; i < 30 && !is_whole(n); i++) {
+        say(&world.nodes[1]);
+        while (deliver(&world.parts[1]))
+            continue;
+    }
+    CU_ASSERT(is_whole(n));
+    /* "b" is opened again, and in use here; "a" is not sent. */
+    CU_ASSERT_EQUAL(ckpt_message_kind(n->k), REPLICA_INFO);
+    say(n);
+    while (deliver(&world.parts[1]))
+        continue;
+    CU_ASSERT_EQUAL(ckpt_message_kind(n->k), REPLICA_INFO);
+    ckpt_message_write(n->k, 1, data);
+    for (uint32_t client = 0; client < 2; client++)
+        if (handle_of_client(2, client) == UINT32_MAX)
+            client_dies(n, client);
+    configure_all();
+    settle();
+    for (uint32_t client = 0; client < 2; client++)
+        if (handle_of_client(2, client) != UINT32_MAX)
+            CU_ASSERT(section_done(2, client, CREATE, "after", 0, 9) == IPC_OK);
+    world_end();
+}
+
+/* --- time ----------------------------------------------------------------- */
+
+static void tick_all(void)
+{
+    for (uint32_t id = 1; id <= NODES; id++)
+        if (world.nodes[id].k != NULL)
+            ckpt_time(world.nodes[id].k, world.now_ns);
+    settle();
+}
+
+static bool exists(const char *name)
+{
+    return ckpt_store_find(
+               ckpt_store(world.nodes[1].k),
+               (struct bytes){(const uint8_t *)name, strlen(name)}) != NULL;
+}
+
+/* Opens, closes; is it there then, and after a while? */
+static void retention(int64_t retention_ns, bool then, int64_t later_ns,
+                      bool later)
+{
+    struct ipc_ckpt_attributes a = plain;
+
+    a.retention_ns = retention_ns;
+    start(2, 1 << 20, 9);
+    CU_ASSERT_EQUAL(ckpt_wake_ns(world.nodes[1].k), INT64_MAX);
+    done(open_request(1, 0, "a", all_flags, &a));
+    CU_ASSERT_EQUAL(done(on(1, 0, IPC_SUBMIT_CKPT_CLOSE)), IPC_OK);
+    CU_ASSERT_EQUAL(exists("a"), then);
+    CU_ASSERT_EQUAL(ckpt_wake_ns(world.nodes[2].k), INT64_MAX);
+    CU_ASSERT_EQUAL(ckpt_wake_ns(world.nodes[1].k),
+                    then ? INT64_MIN : INT64_MAX);
+    tick_all();
+    CU_ASSERT_EQUAL(exists("a"), then);
+    if (then && retention_ns < INT64_MAX - world.now_ns)
+        CU_ASSERT_EQUAL(ckpt_wake_ns(world.nodes[1].k),
+                        world.now_ns + retention_ns);
+    world.now_ns += later_ns;
+    tick_all();
+    CU_ASSERT_EQUAL(exists("a"), later);
+    world_end();
+}
+
+static void test_retention(void)
+{
+    retention(0, false, 0, false);
+    retention(10, true, 9, true);
+    retention(10, true, 10, false);
+    retention(INT64_MAX, true, INT64_MAX - 2 * (int64_t)SECOND, true);
+    retention(INT64_MAX - 1, true, 1000, true);
+    retention((int64_t)3600 * SECOND, true, (int64_t)3600 * SECOND - 1, true);
+    retention((int64_t)3600 * SECOND, true, (int64_t)3600 * SECOND, false);
+}
+
+/* A new open stops the clock, the next close begins it anew. */
+static void test_retention_again(void)
+{
+    start(2, 1 << 20, 9);
+    done(open_request(1, 0, "a", all_flags, &plain));
+    done(on(1, 0, IPC_SUBMIT_CKPT_CLOSE));
+    tick_all();
+    done(open_request(2, 0, "a", IPC_CKPT_READ, NULL));
+    CU_ASSERT_EQUAL(last_result, IPC_OK);
+    world.now_ns += 1000;
+    tick_all();
+    CU_ASSERT(exists("a"));
+    client_dies(&world.nodes[2], 0);
+    settle();
+    tick_all();
+    world.now_ns += 9;
+    tick_all();
+    CU_ASSERT(exists("a"));
+    world.now_ns += 1;
+    tick_all();
+    CU_ASSERT(!exists("a"));
+    world_end();
+}
+
+/* Sections with all kinds of times; true: it is gone after a tick now. */
+static void expiration(int64_t expiration_ns, bool gone)
+{
+    struct pend *p;
+
+    start(2, 1 << 20, 9);
+    done(open_request(1, 0, "a", all_flags, &plain));
+    p = on(1, 0, CREATE);
+    p->r.expiration_ns = expiration_ns;
+    element(p, "x", 1, 0, 5);
+    fill(p);
+    CU_ASSERT_EQUAL(done(p), IPC_OK);
+    CU_ASSERT_EQUAL(ckpt_wake_ns(world.nodes[1].k), expiration_ns);
+    CU_ASSERT_EQUAL(section_done(2, 0, WRITE, "x", 0, 1), IPC_ERR_BAD_HANDLE);
+    CU_ASSERT_EQUAL(section_done(1, 0, WRITE, "x", 1, 1), IPC_OK);
+    CU_ASSERT_EQUAL(ckpt_wake_ns(world.nodes[1].k), expiration_ns);
+    tick_all();
+    CU_ASSERT_EQUAL(section_done(1, 0, WRITE, "x", 0, 1),
+                    gone ? IPC_ERR_NOT_EXIST : IPC_OK);
+    world_end();
+}
+
+static void test_expiration(void)
+{
+    expiration(INT64_MIN, true);
+    expiration(-1, true);
+    expiration(0, true);
+    expiration(999999999, true); /* before the beginning */
+    expiration(1000000100, false);
+    expiration(INT64_MAX - 1, false);
+    expiration(INT64_MAX, false);
+}
+
+/* --- replicas ------------------------------------------------------------- */
+
+static uint32_t write_result(uint32_t flags, bool activate)
+{
+    struct ipc_ckpt_attributes a = plain;
+    struct ckpt_checkpoint *c = NULL;
+    uint32_t result;
+
+    a.creation_flags = flags;
+    a.section_max = 1;
+    start(2, 1 << 20, 9);
+    done(open_request(1, 0, "a", all_flags, &a));
+    done(open_request(2, 0, "a", all_flags, &a));
+    if (activate)
+        done(on(1, 0, IPC_SUBMIT_CKPT_ACTIVE_SET));
+    result = section_done(2, 0, WRITE, "", 0, 1);
+    CU_ASSERT_EQUAL(
+        ckpt_lookup(world.nodes[2].k, 0, handle_of_client(2, 0), &c), result);
+    CU_ASSERT_EQUAL(done(on(2, 0, IPC_SUBMIT_CKPT_SYNCHRONIZE)), result);
+    if (activate) { /* and it goes with the last handle of its node */
+        done(open_request(1, 1, "a", all_flags, &a));
+        client_dies(&world.nodes[1], 0);
+        settle();
+        CU_ASSERT_EQUAL(section_done(2, 0, WRITE, "", 0, 1), result);
+        client_dies(&world.nodes[1], 1);
+        settle();
+        CU_ASSERT_EQUAL(
+            section_done(2, 0, WRITE, "", 0, 1),
+            flags == (IPC_CKPT_WR_ACTIVE_REPLICA | IPC_CKPT_COLLOCATED)
+                ? IPC_ERR_NOT_EXIST
+                : IPC_OK);
+    }
+    world_end();
+    return result;
+}
+
+static void test_active(void)
+{
+    const uint32_t all = IPC_CKPT_WR_ALL_REPLICAS;
+    const uint32_t active = IPC_CKPT_WR_ACTIVE_REPLICA;
+    const uint32_t collocated = IPC_CKPT_COLLOCATED;
+
+    CU_ASSERT_EQUAL(write_result(all, false), IPC_OK);
+    CU_ASSERT_EQUAL(write_result(all | collocated, false), IPC_OK);
+    CU_ASSERT_EQUAL(write_result(active, false), IPC_OK);
+    CU_ASSERT_EQUAL(write_result(active | collocated, false),
+                    IPC_ERR_NOT_EXIST);
+    CU_ASSERT_EQUAL(
+        write_result(IPC_CKPT_WR_ACTIVE_REPLICA_WEAK | collocated, false),
+        IPC_ERR_NOT_EXIST);
+    CU_ASSERT_EQUAL(write_result(active | collocated, true), IPC_OK);
+    uint32_t before =
+        result_count(IPC_SUBMIT_CKPT_ACTIVE_SET, IPC_ERR_BAD_OPERATION);
+    CU_ASSERT_EQUAL(write_result(all | collocated, true), IPC_OK);
+    CU_ASSERT_EQUAL(write_result(active, true), IPC_OK);
+    CU_ASSERT_EQUAL(
+        result_count(IPC_SUBMIT_CKPT_ACTIVE_SET, IPC_ERR_BAD_OPERATION),
+        before + 2);
+}
+
+/* --- joins ---------------------------------------------------------------- */
+
+/* One section of each size around the end of a piece, then another one, for a
+ * node that comes. */
+static void test_piece_edges(void)
+{
+    for (uint32_t d = 0; d < 1300; d += d < 1000 ? 31 : 1) {
+        uint32_t size = REPLICA_PIECE_SIZE_MAX + 100 - d;
+        start(1, 1 << 20, 9);
+        done(open_request(1, 0, "a", all_flags, &plain));
+        section_done(1, 0, CREATE, "first", 0, size);
+        section_done(1, 0, CREATE, "then", 0, d % 300);
+        node_start(2, 1 << 20, 9);
+        configure_all();
+        settle();
+        CU_ASSERT(is_whole(&world.nodes[2]));
+        world_end();
+    }
+}
+
+/* --- everything at random ------------------------------------------------- */
+
+static const uint16_t id_sizes[] = {0, 0, 1, 1, 2, 7, 8, 9, 16, 255, 256};
+static const uint16_t name_sizes[] = {0, 1, 1, 8, 255, 256};
+
+enum {
+    IDS = sizeof id_sizes / sizeof *id_sizes,
+    NAMES = sizeof name_sizes / sizeof *name_sizes,
+    BYTES_MAX = 300000
+};
+
+static uint64_t edge(uint64_t max)
+{
+    uint64_t n;
+
+    switch (pick(8)) {
+    case 0:
+        n = 0;
+        break;
+    case 1:
+    case 2:
+        n = (uint64_t)STORE_CHUNK_SIZE * (1 + pick(3)) + pick(5) - 2;
+        break;
+    case 3:
+        n = REPLICA_PIECE_SIZE_MAX + pick(600) - 500;
+        break;
+    case 4:
+        n = max - pick(3);
+        break;
+    case 5:
+        n = ((uint64_t)1 << pick(64)) + pick(3) - 1;
+        break;
+    default:
+        n = pick(2000);
+        break;
+    }
+    return n;
+}
+
+static void random_id(struct pend *p, uint64_t offset, uint64_t size)
+{
+    uint8_t id[IPC_CKPT_SECTION_ID_SIZE_MAX];
+    uint32_t i = pick(IDS);
+
+    memset(id, (int)i, sizeof id);
+    if (pick(5) == 0) /* as a made one */
+        memcpy(id, "1", 2);
+    element(p, id, pick(5) == 0 ? 1 : id_sizes[i], offset,
+            (uint32_t)(size < 60000 ? size : 60000));
+}
+
+static struct ipc_ckpt_attributes random_attributes(uint32_t name)
+{
+    static const uint32_t flags[] = {1, 9, 2, 10, 4, 12};
+    static const uint64_t section_sizes[] = {
+        100000, 20, STORE_CHUNK_SIZE, UINT64_MAX, 50000, 0};
+    static const uint64_t id_max[] = {256, 0, 8, 255, 1000, UINT64_MAX};
+    static const int64_t retentions[] = {
+        0, 10, SECOND, INT64_MAX, INT64_MAX - 1, (int64_t)3600 * SECOND};
+    uint32_t kind = name + (pick(12) == 0);
+
+    return (struct ipc_ckpt_attributes){
+        .creation_flags = flags[kind % 6],
+        .section_max = kind % 4 == 3 ? 1 : 3 + kind % 4 * 3,
+        .checkpoint_size = 100,
+        .retention_ns = retentions[pick(6)],
+        .section_size_max = section_sizes[kind % 6],
+        .section_id_size_max = id_max[kind % 6]};
+}
+
+static void random_name(struct m_request *r, uint32_t name)
+{
+    r->name_size = name_sizes[name];
+    memset(r->name, (int)name, sizeof r->name);
+}
+
+static uint32_t random_handle(const struct node *n, uint32_t client)
+{
+    uint32_t found = 0, handle = UINT32_MAX;
+
+    if (pick(20) == 0)
+        return pick(2) == 0 ? pick(40) : pick(UINT32_MAX >> 1);
+    for (uint32_t i = 0; i < HANDLES; i++)
+        if (n->handles[i].client == client &&
+            (n->handles[i].state == W_OPEN || n->handles[i].state == W_GONE) &&
+            pick(++found) == 0)
+            handle = i;
+    return handle;
+}
+
+static int64_t random_time(void)
+{
+    static const int64_t times[] = {INT64_MAX, INT64_MAX,     INT64_MIN,
+                                    -1,        INT64_MAX - 1, 0};
+    uint32_t i = pick(9);
+
+    return i < 6 ? times[i] : world.now_ns + pick(1000) - 300;
+}
+
+/* Few clients hold so many that handles are never closed. */
+static uint32_t random_type(void)
+{
+    static const uint32_t types[] = {
+        IPC_SUBMIT_CKPT_OPEN,           IPC_SUBMIT_CKPT_OPEN,
+        IPC_SUBMIT_CKPT_OPEN,           IPC_SUBMIT_CKPT_OPEN,
+        IPC_SUBMIT_CKPT_CLOSE,          IPC_SUBMIT_CKPT_CLOSE,
+        IPC_SUBMIT_CKPT_UNLINK,         IPC_SUBMIT_CKPT_RETENTION_SET,
+        IPC_SUBMIT_CKPT_ACTIVE_SET,     IPC_SUBMIT_CKPT_SYNCHRONIZE,
+        IPC_SUBMIT_CKPT_SECTION_CREATE, IPC_SUBMIT_CKPT_SECTION_CREATE,
+        IPC_SUBMIT_CKPT_SECTION_CREATE, IPC_SUBMIT_CKPT_SECTION_CREATE,
+        IPC_SUBMIT_CKPT_SECTION_DELETE, IPC_SUBMIT_CKPT_EXPIRATION_SET,
+        IPC_SUBMIT_CKPT_WRITE,          IPC_SUBMIT_CKPT_WRITE,
+        IPC_SUBMIT_CKPT_WRITE,          IPC_SUBMIT_CKPT_WRITE,
+        IPC_SUBMIT_CKPT_OVERWRITE,      IPC_SUBMIT_CKPT_OVERWRITE};
+
+    return types[pick(sizeof types / sizeof *types)];
+}
+
+static void random_sections(struct pend *p)
+{
+    bool write = p->r.type == WRITE;
+    uint32_t count = write && pick(3) == 0 ? 1 + pick(MODEL_ELEMENTS) : 1;
+
+    for (uint32_t i = 0; i < count; i++)
+        random_id(p, write ? edge(100000) : 0, edge(pick(60000)));
+    fill(p);
+}
+
+static void random_request(struct node *n, uint32_t client)
+{
+    struct pend *p = request(n->id, client, random_type());
+    uint32_t name = pick(NAMES);
+
+    random_name(&p->r, name);
+    p->r.flags = 1 + pick(7);
+    if ((p->r.flags & IPC_CKPT_CREATE) != 0)
+        p->r.attributes = random_attributes(name);
+    p->handle = random_handle(n, client);
+    p->async = pick(4) == 0 && (p->r.type == IPC_SUBMIT_CKPT_OPEN ||
+                                p->r.type == IPC_SUBMIT_CKPT_SYNCHRONIZE);
+    p->invocation = ++world.invocations;
+    p->r.retention_ns = pick(3) == 0 ? 0 : pick(1000);
+    p->r.expiration_ns = random_time();
+    if (p->r.type >= CREATE)
+        random_sections(p);
+    take(n, p);
+}
+
+/* What a reader finds of a handle. */
+static void read_handle(struct node *n)
+{
+    uint32_t client = pick(CLIENTS), handle = random_handle(n, client);
+    const struct w_handle *h = handle < HANDLES ? &n->handles[handle] : NULL;
+    struct ckpt_checkpoint *c = NULL;
+    const struct m_checkpoint *m;
+    enum ipc_error result = ckpt_lookup(n->k, client, handle, &c);
+
+    if (h == NULL || h->client != client || h->state == W_NONE ||
+        h->state == W_CLOSING) {
+        EXPECT(result == IPC_ERR_BAD_HANDLE);
+        return;
+    }
+    if (!is_whole(n) || h->state == W_REOPEN) {
+        EXPECT(result == IPC_ERR_TRY_AGAIN);
+        return;
+    }
+    if (h->state == W_GONE) {
+        EXPECT(result == IPC_ERR_NOT_EXIST);
+        return;
+    }
+    m = m_number(n->model, h->number);
+    EXPECT(m != NULL);
+    EXPECT(result == (m_active(m) ? IPC_OK : IPC_ERR_NOT_EXIST));
+    if (result == IPC_OK)
+        EXPECT(c->number == m->number);
+}
+
+static uint64_t content_sum(const struct ckpt_content *c)
+{
+    uint8_t *data = m_alloc(c->size);
+    uint64_t sum = c->size ^ (uint64_t)c->last_update_ns;
+
+    ckpt_content_read(c, 0, data, c->size);
+    for (uint64_t i = 0; i < c->size; i++)
+        sum = (sum ^ data[i]) * 0x100000001b3u;
+    free(data);
+    return sum;
+}
+
+/* Takes the garbage away, or brings it back; until then what a reader held does
+ * not change. */
+static void garbage(struct node *n)
+{
+    if (n->garbage != NULL) {
+        if (n->held != NULL)
+            EXPECT(content_sum(n->held) == n->held_sum);
+        ckpt_garbage_return(n->k, n->garbage);
+        n->garbage = NULL;
+        n->held = NULL;
+        return;
+    }
+    n->garbage = ckpt_garbage_take(n->k);
+    const struct ckpt_checkpoint *c = ckpt_store_next(ckpt_store(n->k), 0);
+    const struct ckpt_section *s = c == NULL ? NULL : ckpt_section_next(c, 0);
+    if (n->garbage == NULL || s == NULL)
+        return;
+    /* A reader that begins now may hold what is thrown away from now on, and
+     * that goes back only with the next lot. */
+    n->held = ckpt_content_get(s);
+    n->held_sum = content_sum(n->held);
+}
+
+static void random_configuration(void)
+{
+    uint32_t part_of[NODES + 1] = {0}, parts = 1 + pick(3), up = 0;
+
+    for (uint32_t i = 1; i <= NODES; i++)
+        while (deliver(&world.parts[i]))
+            continue;
+    for (uint32_t id = 1; id <= NODES; id++) {
+        if (world.nodes[id].k == NULL && pick(3) != 0)
+            node_start(id, id == 3 ? BYTES_MAX - 60000 : BYTES_MAX,
+                       id == 3 ? 4 : 5);
+        else if (world.nodes[id].k != NULL && pick(8) == 0)
+            node_stop(id);
+        part_of[id] = 1 + (pick(4) == 0 ? pick(parts) : 0);
+        up += world.nodes[id].k != NULL;
+    }
+    if (up == 0)
+        node_start(1, BYTES_MAX, 5);
+    configure(part_of);
+}
+
+static void step_of(struct node *n)
+{
+    uint32_t client = pick(CLIENTS), what = pick(100);
+
+    if (what < 40) {
+        world.late += n->part->first != NULL;
+        if (ckpt_may_take(n->k, client))
+            random_request(n, client);
+    } else if (what < 50) {
+        send_unsent(n);
+    } else if (what < 75) {
+        if (ckpt_message_kind(n->k) == REPLICA_INFO || pick(4) == 0)
+            say(n);
+    } else if (what < 88) {
+        for (uint32_t i = pick(5); i > 0 && deliver(n->part); i--)
+            continue;
+    } else if (what < 92) {
+        world.now_ns += pick(4) == 0 ? SECOND : pick(100);
+        ckpt_time(n->k, world.now_ns);
+    } else if (what < 93) {
+        client_dies(n, client);
+    } else if (what < 97) {
+        read_handle(n);
+    } else {
+        garbage(n);
+    }
+}
+
+static void random_run(uint64_t seed, uint32_t steps)
+{
+    world_begin(seed);
+    random_configuration();
+    for (uint32_t i = 0; i < steps && world.wrong == 0; i++) {
+        struct node *n = &world.nodes[1 + pick(NODES)];
+        if (pick(250) == 0)
+            random_configuration();
+        else if (n->k != NULL)
+            step_of(n);
+        if (world.wrong > 0)
+            printf("\n    (seed %llu, step %u)", (unsigned long long)seed, i);
+    }
+}
+
+/* All is still, and all clients go: nothing is open any more anywhere. */
+static void all_gone(void)
+{
+    configure_all();
+    settle();
+    for (uint32_t id = 1; id <= NODES; id++) {
+        struct node *n = &world.nodes[id];
+        for (uint32_t client = 0; n->k != NULL && client < CLIENTS; client++)
+            client_dies(n, client);
+    }
+    settle();
+    for (uint32_t id = 1; id <= NODES && world.wrong == 0; id++) {
+        struct node *n = &world.nodes[id];
+        if (n->k == NULL)
+            continue;
+        EXPECT(is_whole(n));
+        EXPECT(ckpt_stats_get(n->k).handles == 0);
+        for (struct m_checkpoint *m = n->model->checkpoints; m; m = m->next)
+            EXPECT(!m_is_used(m) && !m->unlinked);
+    }
+    tick_all();
+}
+
+static void happened(uint32_t type, uint32_t result)
+{
+    if (result_count(type, result) < 3)
+        printf("\n    type %u never gave %u", type, result);
+    CU_ASSERT(result_count(type, result) >= 3);
+}
+
+static void test_random(void)
+{
+    enum { RUNS = 40, STEPS = 4000 };
+
+    for (uint64_t seed = 1; seed <= RUNS; seed++) {
+        random_run(seed, STEPS);
+        all_gone();
+        world_end();
+    }
+    for (uint32_t t = IPC_SUBMIT_CKPT_OPEN; t <= OVERWRITE; t++) {
+        happened(t, IPC_OK);
+        if (t != IPC_SUBMIT_CKPT_CLOSE && t != IPC_SUBMIT_CKPT_RETENTION_SET &&
+            t != IPC_SUBMIT_CKPT_ACTIVE_SET)
+            happened(t, IPC_ERR_NOT_EXIST);
+        if (needs_handle(t))
+            happened(t, IPC_ERR_BAD_HANDLE);
+    }
+    happened(IPC_SUBMIT_CKPT_OPEN, IPC_ERR_EXIST);
+    happened(IPC_SUBMIT_CKPT_OPEN, IPC_ERR_NO_RESOURCES);
+    happened(IPC_SUBMIT_CKPT_OPEN, IPC_ERR_NO_MEMORY);
+    happened(IPC_SUBMIT_CKPT_RETENTION_SET, IPC_ERR_BAD_OPERATION);
+    happened(IPC_SUBMIT_CKPT_ACTIVE_SET, IPC_ERR_BAD_OPERATION);
+    for (uint32_t t = CREATE; t <= OVERWRITE; t++)
+        happened(t, IPC_ERR_INVALID_PARAM);
+    happened(CREATE, IPC_ERR_EXIST);
+    happened(CREATE, IPC_ERR_NO_SPACE);
+    happened(CREATE, IPC_ERR_NO_MEMORY);
+    happened(WRITE, IPC_ERR_NO_MEMORY);
+    happened(OVERWRITE, IPC_ERR_NO_MEMORY);
+    CU_ASSERT(world.exchanges > 50 && world.given_up > 20);
+    CU_ASSERT(world.reopened > 20 && world.gone > 5);
+    CU_ASSERT(world.untaken > 20 && world.died > 50 && world.expired > 100);
+    CU_ASSERT(world.made_ids > 50 && world.late > 1000);
+    printf("(%u compared, %u plans, %u exchanges, %u given up, %u reopened, "
+           "%u gone, %u untaken, %u died, %u expired) ",
+           world.compared, world.plans, world.exchanges, world.given_up,
+           world.reopened, world.gone, world.untaken, world.died,
+           world.expired);
+}
+
+static const struct unit_test tests[] = {
+    {"open ok", test_open_ok},
+    {"other ok", test_other_ok},
+    {"section ok", test_section_ok},
+    {"offset ok", test_offset_ok},
+    {"no memory", test_no_memory},
+    {"no resources", test_no_resources},
+    {"no space", test_no_space},
+    {"huge", test_huge},
+    {"limits agreed", test_limits_agreed},
+    {"handles end", test_handles_end},
+    {"other client's handle", test_other_clients_handle},
+    {"reopening cut", test_reopening_cut},
+    {"retention", test_retention},
+    {"retention again", test_retention_again},
+    {"expiration", test_expiration},
+    {"active", test_active},
+    {"piece edges", test_piece_edges},
+    {"random", test_random}};
+UNIT_MAIN("ckpt service", tests)
