@@ -42,7 +42,7 @@ CLIENT   := $(call obj,api/client.c api/dispatch.c api/handle.c ipc/*.c)
 EVS      := $(call obj,api/evs.c) $(CLIENT)
 SACLM    := $(call obj,api/clm.c api/ais.c) $(CLIENT)
 SACKPT   := $(call obj,api/ckpt.c api/ckpt_checkpoint.c api/ckpt_section.c \
-            api/ckpt_data.c api/ais.c) $(CLIENT)
+            api/ckpt_data.c api/ckpt_direct.c api/ais.c) $(CLIENT)
 SIM      := $(call obj,test/sim/*.c)
 UNITS    := $(patsubst test/unit/%.c,$(B)/unit/%,$(wildcard test/unit/test_*.c))
 FUZZERS  := $(patsubst test/fuzz/%.c,$(B)/fuzz/%,$(wildcard test/fuzz/fuzz_*.c))
@@ -170,9 +170,11 @@ $(B)/unit/test_sim_check: $(call obj,test/sim/check.c test/sim/trace.c)
 $(B)/unit/test_clm $(B)/unit/test_clm_track: $(B)/libSaClm.a
 $(B)/unit/test_clm: private LDFLAGS += -Wl,--wrap=malloc -Wl,--wrap=calloc
 
-$(B)/unit/test_ckpt $(B)/unit/test_ckpt_rules $(B)/unit/test_ckpt_threads: \
+$(B)/unit/test_ckpt $(B)/unit/test_ckpt_rules $(B)/unit/test_ckpt_threads \
+    $(B)/unit/test_ckpt_direct $(B)/unit/test_ckpt_arena: \
     $(B)/libSaCkpt.a
-$(B)/unit/test_ckpt: private LDFLAGS += -Wl,--wrap=malloc -Wl,--wrap=calloc
+$(B)/unit/test_ckpt: private LDFLAGS += -Wl,--wrap=malloc -Wl,--wrap=calloc \
+    -Wl,--wrap=ring_push
 # It loads that too.
 $(B)/unit/test_ckpt_rules: | $(B)/libSaCkpt.so
 

@@ -49,6 +49,10 @@ static const char mark, checkpoint_kind;
 
 static const SaVersionT supported = {'B', 2, 2};
 
+/* How long saCkptInitialize() waits for a daemon that is being brought up to
+ * date. */
+static const SaTimeT READY_WAIT = 2 * SA_TIME_ONE_SECOND;
+
 /* --- handles -------------------------------------------------------------- */
 
 SaAisErrorT sackpt_instance_get(SaCkptHandleT handle, struct ckpt_instance **c)
@@ -194,6 +198,12 @@ static void end_parts(struct ckpt_instance *c)
         handle_finalize_part(name.handle, name.kind);
 }
 
+static void checkpoint_free(void *part)
+{
+    sackpt_direct_free(part);
+    free(part);
+}
+
 SaAisErrorT sackpt_checkpoint_new(struct ckpt_instance *c, uint64_t instance,
                                   const struct ipc_ckpt_opened *opened,
                                   SaCkptCheckpointOpenFlagsT flags,
@@ -210,7 +220,7 @@ SaAisErrorT sackpt_checkpoint_new(struct ckpt_instance *c, uint64_t instance,
     ck->flags = flags;
     ck->attributes = opened->attributes;
     error = sackpt_part_new(c, &c->checkpoints, &checkpoint_kind, &ck->part,
-                            &number, free);
+                            &number, checkpoint_free);
     if (error == SA_AIS_OK)
         *handle = number;
     return error;
@@ -336,27 +346,26 @@ static void instance_free(struct conn *conn)
 }
 
 /* Connected, and the daemon is up to date: else programs would get TRY_AGAIN
- * from the next call, where few of them expect it. */
+ * from the next call, where few of them expect it. It holds back all requests
+ * until then, also one to close what nobody has opened. */
 static SaAisErrorT instance_open(struct ckpt_instance *c)
 {
-    /* No checkpoint has this handle, so the answer is NOT_EXIST or the like,
-     * once there is one. */
-    const struct ipc_ckpt_status query = {.handle = 0};
-    const struct iovec part = CONN_PART(&query, sizeof query);
+    const struct ipc_ckpt_request request = {.handle = UINT32_MAX};
+    const struct iovec part = CONN_PART(&request, sizeof request);
     struct conn_call call = {
-        .type = IPC_QUERY_CKPT_STATUS, .parts = &part, .part_count = 1};
-    struct ipc_ckpt_status_answer answer;
-    size_t rest;
+        .type = IPC_SUBMIT_CKPT_CLOSE, .parts = &part, .part_count = 1};
+    struct ipc_ckpt_reply reply;
     SaAisErrorT error = ais_open(&c->conn, IPC_SERVICE_CKPT);
 
     if (error != SA_AIS_OK)
         return error;
     c->conn.undo = undo_open;
-    error = sackpt_query(c, &call, &answer, sizeof answer, &rest);
-    if (error != SA_AIS_ERR_TRY_AGAIN && error != SA_AIS_ERR_LIBRARY)
+    call.end_ns = conn_deadline(READY_WAIT);
+    error = sackpt_request(c, &call, &reply);
+    if (error == SA_AIS_ERR_BAD_HANDLE)
         return SA_AIS_OK;
     conn_close(&c->conn);
-    return error;
+    return error == SA_AIS_ERR_LIBRARY ? error : SA_AIS_ERR_TRY_AGAIN;
 }
 
 PUBLIC SaAisErrorT saCkptInitialize(SaCkptHandleT *ckptHandle,

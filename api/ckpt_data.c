@@ -156,6 +156,7 @@ static SaAisErrorT read_piece(struct reading *r, uint64_t skip, void *to,
     r->version = a.version;
     r->section_size = a.section_size;
     *done = rest;
+    sackpt_direct_learn(r->use, r->id, &a);
     return SA_AIS_OK;
 }
 
@@ -247,7 +248,14 @@ static SaAisErrorT check_read(const struct ckpt_checkpoint *ck,
 static SaAisErrorT read_one(const struct use *u, SaCkptIOVectorElementT *e)
 {
     struct reading r = {.use = u, .id = &e->sectionId, .offset = e->dataOffset};
+    uint64_t got;
 
+    if (e->dataBuffer != NULL &&
+        sackpt_direct_read(u, r.id, r.offset, e->dataBuffer, e->dataSize,
+                           &got)) {
+        e->readSize = got;
+        return SA_AIS_OK;
+    }
     return e->dataBuffer != NULL ? read_into(&r, e) : read_allocated(&r, e);
 }
 
@@ -264,10 +272,17 @@ static bool *new_marks(const SaCkptIOVectorElementT *v, uint32_t count)
 static SaAisErrorT read_elements(const struct use *u, SaCkptIOVectorElementT *v,
                                  uint32_t count, SaUint32T *index)
 {
-    bool *allocated = new_marks(v, count);
     SaAisErrorT error = SA_AIS_OK;
+    bool *allocated;
     uint32_t i;
 
+    if (count == 1) {
+        error = read_one(u, v);
+        if (error != SA_AIS_OK)
+            set_index(index, 0);
+        return error;
+    }
+    allocated = new_marks(v, count);
     if (allocated == NULL)
         return SA_AIS_ERR_NO_MEMORY;
     for (i = 0; i < count && error == SA_AIS_OK; i++)

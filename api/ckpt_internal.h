@@ -59,7 +59,9 @@ struct ckpt_checkpoint {
     uint32_t number;     /* the daemon's handle */
     SaCkptCheckpointOpenFlagsT flags;
     struct ipc_ckpt_attributes attributes;
-    struct parts iterations; /* under the instance's lock */
+    struct parts iterations;         /* under the instance's lock */
+    _Atomic(struct direct *) direct; /* see ckpt_direct.c; NULL: nothing yet */
+    _Atomic uint32_t reads;          /* that were direct */
 };
 
 /* What a call on a checkpoint keeps. */
@@ -131,6 +133,19 @@ SaAisErrorT sackpt_status_get(SaCkptCheckpointHandleT handle, const void *to,
 
 void sackpt_attributes_to(SaCkptCheckpointCreationAttributesT *to,
                           const struct ipc_ckpt_attributes *from);
+
+/* --- reading without asking (ckpt_direct.c) ------------------------------- */
+
+/* Reads up to `size` bytes, all of one state of the section; *got: how many.
+ * False: it has to be asked for. */
+bool sackpt_direct_read(const struct use *u, const SaCkptSectionIdT *id,
+                        uint64_t offset, void *to, uint64_t size,
+                        uint64_t *got);
+
+/* Notes what an answer says of how to read a section. */
+void sackpt_direct_learn(const struct use *u, const SaCkptSectionIdT *id,
+                         const struct ipc_ckpt_read_answer *answer);
+void sackpt_direct_free(struct ckpt_checkpoint *ck);
 
 /* --- sections (ckpt_section.c) -------------------------------------------- */
 

@@ -24,6 +24,7 @@ static const uint64_t QUERY_LIMIT_NS = 10000000000;
 
 enum {
     EVENT_SPIN_NS = 2000, /* at most, for events: they come when they come */
+    LOOK_AGAIN_MS = 20,   /* see lock_until() */
     CHECK_EVERY = 16,     /* records between two looks for the daemon's end */
     CONNECT_MS = 5000 /* for the daemon to accept, and to answer the hello */
 };
@@ -90,8 +91,8 @@ static cs_error_t connect_daemon(int *out)
 
 /* Reads the welcome, as long as this library knows it; a newer daemon's may be
  * longer, but then its version says so. */
-static cs_error_t read_welcome(int fd, struct ipc_welcome *w, int fds[IPC_FDS],
-                               size_t *fd_count)
+static cs_error_t read_welcome(int fd, struct ipc_welcome *w,
+                               int fds[IPC_FDS_MAX], size_t *fd_count)
 {
     struct pollfd p = {.fd = fd, .events = POLLIN};
     int n;
@@ -102,7 +103,8 @@ static cs_error_t read_welcome(int fd, struct ipc_welcome *w, int fds[IPC_FDS],
     *fd_count = 0;
     if (n <= 0)
         return CS_ERR_TRY_AGAIN; /* a daemon that does not answer */
-    long got = channel_receive(fd, w, sizeof *w, fds, IPC_FDS, fd_count, false);
+    long got =
+        channel_receive(fd, w, sizeof *w, fds, IPC_FDS_MAX, fd_count, false);
     if (got <= 0)
         return CS_ERR_TRY_AGAIN; /* it ended just now */
     if ((size_t)got < 12 || w->magic != IPC_MAGIC)
@@ -113,7 +115,9 @@ static cs_error_t read_welcome(int fd, struct ipc_welcome *w, int fds[IPC_FDS],
         return CS_ERR_LIBRARY;
     if (w->result != IPC_OK)
         return conn_error(w->result);
-    return *fd_count == IPC_FDS ? CS_OK : CS_ERR_LIBRARY;
+    return *fd_count == (w->arena_size == 0 ? IPC_FDS : IPC_FDS_MAX)
+               ? CS_OK
+               : CS_ERR_LIBRARY;
 }
 
 static void open_rings(struct conn *c, const struct ipc_welcome *w)
@@ -163,9 +167,15 @@ static cs_error_t open_segment(struct conn *c, const struct ipc_welcome *w,
 static void init_locks(struct conn *c)
 {
     pthread_mutexattr_t recursive;
+    pthread_condattr_t monotonic;
 
     pthread_mutex_init(&c->submit_lock, NULL);
     pthread_mutex_init(&c->request_lock, NULL);
+    pthread_mutex_init(&c->patient_lock, NULL);
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&c->request_free, &monotonic);
+    pthread_condattr_destroy(&monotonic);
     pthread_mutex_init(&c->query_lock, NULL);
     pthread_mutexattr_init(&recursive);
     pthread_mutexattr_settype(&recursive, PTHREAD_MUTEX_RECURSIVE);
@@ -183,7 +193,7 @@ cs_error_t conn_open(struct conn *c, enum ipc_service service,
                               .submit_size = rings.submit_bytes,
                               .event_size = rings.event_bytes};
     struct ipc_welcome w = {.magic = 0};
-    int fds[IPC_FDS];
+    int fds[IPC_FDS_MAX];
     size_t fd_count;
     cs_error_t error;
 
@@ -204,6 +214,12 @@ cs_error_t conn_open(struct conn *c, enum ipc_service service,
         return error;
     }
     close(fds[IPC_FD_SEGMENT]);
+    if (fd_count == IPC_FDS_MAX) {
+        /* Without it, everything is asked for. */
+        (void)arena_map(&c->arena, fds[IPC_FD_ARENA], w.arena_size);
+        c->arena_address = w.arena_address;
+        close(fds[IPC_FD_ARENA]);
+    }
     c->doorbell = fds[IPC_FD_BELL];
     c->reply_fd = fds[IPC_FD_REPLY];
     c->room_fd = fds[IPC_FD_ROOM];
@@ -228,9 +244,12 @@ void conn_close_fds(struct conn *c)
 void conn_close(struct conn *c)
 {
     segment_unmap(&c->segment);
+    arena_unmap(&c->arena);
     conn_close_fds(c);
     pthread_mutex_destroy(&c->submit_lock);
     pthread_mutex_destroy(&c->request_lock);
+    pthread_cond_destroy(&c->request_free);
+    pthread_mutex_destroy(&c->patient_lock);
     pthread_mutex_destroy(&c->query_lock);
     pthread_mutex_destroy(&c->dispatch_lock);
 }
@@ -666,17 +685,50 @@ static void gather(uint8_t *at, const struct conn_call *call)
     }
 }
 
-/* CS_ERR_TIMEOUT: others have held it until end_ns. */
-static cs_error_t lock_until(pthread_mutex_t *lock, uint64_t end_ns)
+static struct timespec timespec_of(uint64_t ns)
 {
-    const struct timespec end = {.tv_sec = (time_t)(end_ns / 1000000000),
-                                 .tv_nsec = (long)(end_ns % 1000000000)};
+    return (struct timespec){.tv_sec = (time_t)(ns / 1000000000),
+                             .tv_nsec = (long)(ns % 1000000000)};
+}
 
-    if (end_ns == 0)
-        pthread_mutex_lock(lock);
-    else if (pthread_mutex_clocklock(lock, CLOCK_MONOTONIC, &end) != 0)
-        return CS_ERR_TIMEOUT;
-    return CS_OK;
+/* Takes request_lock. CS_ERR_TIMEOUT: others have held it until end_ns.
+ *
+ * pthread_mutex_clocklock() would do, but ThreadSanitizer does not know it. So
+ * who has a limit tries again when the holder tells him that it is free. Should
+ * he miss that (he tries before it is free, and is counted too late), he looks
+ * again soon. */
+static cs_error_t lock_until(struct conn *c, uint64_t end_ns)
+{
+    bool mine = false;
+    uint64_t now;
+
+    if (end_ns == 0) {
+        pthread_mutex_lock(&c->request_lock);
+        return CS_OK;
+    }
+    if (pthread_mutex_trylock(&c->request_lock) == 0)
+        return CS_OK;
+    pthread_mutex_lock(&c->patient_lock);
+    atomic_fetch_add(&c->patient_count, 1);
+    while (!(mine = pthread_mutex_trylock(&c->request_lock) == 0) &&
+           (now = now_ns()) < end_ns) {
+        uint64_t soon = now + LOOK_AGAIN_MS * 1000000u;
+        struct timespec until = timespec_of(soon < end_ns ? soon : end_ns);
+        pthread_cond_timedwait(&c->request_free, &c->patient_lock, &until);
+    }
+    atomic_fetch_sub(&c->patient_count, 1);
+    pthread_mutex_unlock(&c->patient_lock);
+    return mine ? CS_OK : CS_ERR_TIMEOUT;
+}
+
+static void unlock_requests(struct conn *c)
+{
+    pthread_mutex_unlock(&c->request_lock);
+    if (atomic_load(&c->patient_count) == 0)
+        return;
+    pthread_mutex_lock(&c->patient_lock);
+    pthread_cond_signal(&c->request_free);
+    pthread_mutex_unlock(&c->patient_lock);
 }
 
 static bool is_revoked(const struct conn_call *call)
@@ -710,7 +762,7 @@ static cs_error_t take_late_replies(struct conn *c, uint64_t end_ns)
             error = take_late(c, &in, body, end_ns);
     }
     if (error == CS_OK && owed_count(in.owed) == CONN_OWED_MAX)
-        error = CS_ERR_TRY_AGAIN;
+        error = conn_is_dead(c) ? conn_ended(c) : CS_ERR_TRY_AGAIN;
     return error;
 }
 
@@ -720,7 +772,7 @@ void conn_take_late(struct conn *c)
         pthread_mutex_trylock(&c->request_lock) != 0)
         return;
     take_late_replies(c, now_ns());
-    pthread_mutex_unlock(&c->request_lock);
+    unlock_requests(c);
 }
 
 static cs_error_t request_locked(struct conn *c, struct conn_call *call)
@@ -746,12 +798,12 @@ static cs_error_t request_locked(struct conn *c, struct conn_call *call)
 
 cs_error_t conn_call_request(struct conn *c, struct conn_call *call)
 {
-    cs_error_t error = lock_until(&c->request_lock, call->end_ns);
+    cs_error_t error = lock_until(c, call->end_ns);
 
     if (error != CS_OK)
         return error;
     error = request_locked(c, call);
-    pthread_mutex_unlock(&c->request_lock);
+    unlock_requests(c);
     return error;
 }
 

@@ -8,6 +8,7 @@
 #ifndef API_CLIENT_H
 #define API_CLIENT_H
 
+#include "ipc/arena.h"
 #include "ipc/messages.h"
 #include "ipc/ring.h"
 #include "ipc/segment.h"
@@ -59,6 +60,8 @@ struct conn {
     int query_bell; /* eventfd: wakes the ipc worker */
     int answer_fd;  /* socket: bytes wake who waits for an answer */
     struct segment segment;
+    struct arena arena; /* of the checkpoints */
+    uint64_t arena_address;
     uint32_t node_id, message_size_max;
 
     _Atomic bool closing; /* finalized */
@@ -73,6 +76,11 @@ struct conn {
     _Atomic int64_t send_timeout_ns;
 
     pthread_mutex_t request_lock;
+    /* For who waits for that no longer than until some time: see lock_until().
+     * patient_lock is over the condition alone. */
+    pthread_mutex_t patient_lock;
+    pthread_cond_t request_free;
+    _Atomic uint32_t patient_count;
     struct ring_consumer reply;
     struct spin reply_spin;
     struct conn_owed owed_replies;

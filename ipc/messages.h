@@ -28,7 +28,10 @@ enum ipc_fd {
     IPC_FD_ROOM,       /* socket: a byte tells of room in the submit ring */
     IPC_FD_QUERY_BELL, /* eventfd: wakes the ipc worker for the query ring */
     IPC_FD_ANSWER,     /* socket: a byte wakes who sleeps on the answer ring */
-    IPC_FDS
+    IPC_FDS,
+    /* To clients of CKPT, if arena_size is not 0; see ipc/arena.h. */
+    IPC_FD_ARENA = IPC_FDS,
+    IPC_FDS_MAX
 };
 
 /* Values are those of SaAisErrorT and cs_error_t, and stay so. */
@@ -81,8 +84,10 @@ struct ipc_welcome {
     uint32_t submit_size, reply_size, event_size, query_size, answer_size;
     uint32_t message_size_max; /* payload, bytes */
     uint32_t spin_ns;          /* what to spin before sleeping; 0: never */
+    uint64_t arena_size;       /* bytes; 0: none */
+    uint64_t arena_address;    /* the daemon's, where it begins */
 };
-_Static_assert(sizeof(struct ipc_welcome) == 48, "ipc ABI");
+_Static_assert(sizeof(struct ipc_welcome) == 64, "ipc ABI");
 
 /* --- records of the EVS service ------------------------------------------- */
 
@@ -470,8 +475,12 @@ struct ipc_ckpt_read_answer {
     struct ipc_reply reply;
     uint64_t version;
     uint64_t section_size;
+    /* How to read it without asking, from now on: the slot's place in the
+     * arena, 0: not; and what its generation, and the arena's epoch, have to be
+     * for that. */
+    uint64_t slot, generation, epoch;
 };
-_Static_assert(sizeof(struct ipc_ckpt_read_answer) == 24, "ipc ABI");
+_Static_assert(sizeof(struct ipc_ckpt_read_answer) == 48, "ipc ABI");
 
 struct ipc_ckpt_status {
     uint32_t handle;

@@ -22,7 +22,7 @@ struct worker {
     char (*id_bytes)[ID_SIZE_MAX];
     bool own;      /* nobody else has ever written there */
     uint64_t next; /* number of the next write, or read */
-    uint64_t end_ns, try_agains;
+    uint64_t end_ns, cpu_ns, try_agains;
     struct histogram latency;
     /* For the lines of --every. */
     _Atomic uint64_t count, longest_ns;
@@ -192,8 +192,11 @@ static void read_loop(struct worker *w)
 
 static void work(struct worker *w)
 {
+    uint64_t cpu_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+
     (w->reads ? read_loop : write_loop)(w);
     w->end_ns = now_ns();
+    w->cpu_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID) - cpu_ns;
     atomic_fetch_sub_explicit(&run.running, 1, memory_order_release);
 }
 
@@ -294,7 +297,7 @@ static void workers_free(void)
 /* --- lines ---------------------------------------------------------------- */
 
 struct sum {
-    uint64_t count, bytes, try_agains;
+    uint64_t count, bytes, cpu_ns, try_agains;
     double s;
     struct histogram latency;
 };
@@ -311,6 +314,7 @@ static void sum_up(struct sum *sum, bool reads)
             continue;
         sum->count += atomic_load(&w->count);
         sum->try_agains += w->try_agains;
+        sum->cpu_ns += w->cpu_ns;
         if (w->end_ns > end_ns)
             end_ns = w->end_ns;
         for (unsigned b = 0;
@@ -345,10 +349,12 @@ static void print_json(const struct sum *sum, const char *what)
 {
     printf(", \"%ss\": %" PRIu64 ", \"%s_seconds\": %.4f, \"%ss_per_s\": %.1f, "
            "\"%s_mb_per_s\": %.3f, \"%s_p50_us\": %.1f, \"%s_p99_us\": %.1f, "
-           "\"%s_max_us\": %.1f, \"%s_try_agains\": %" PRIu64,
+           "\"%s_max_us\": %.1f, \"%s_cpu_us\": %.3f, "
+           "\"%s_try_agains\": %" PRIu64,
            what, sum->count, what, sum->s, what, (double)sum->count / sum->s,
            what, (double)sum->bytes / sum->s / 1e6, what, us(sum, 0.5), what,
            us(sum, 0.99), what, (double)sum->latency.max / 1e3, what,
+           (double)sum->cpu_ns / 1e3 / (double)(sum->count + 1), what,
            sum->try_agains);
 }
 

@@ -1,8 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-3-Clause
-# Breaks the core in one place at a time and demands that the simulator notices
-# within COUNT scenarios. Each mutant is a file, an expression for sed that must
-# change it, and what it breaks. `make mutants`; ONLY=name runs one.
+# Breaks the core, or the replication of services, in one place at a time and
+# demands that the simulator notices within COUNT scenarios. Each mutant is a
+# file, an expression for sed that must change it, and what it breaks. `make
+# mutants`; ONLY=name runs one.
 set -u
 cd "$(dirname "$0")/.."
 COUNT=${COUNT:-4000}
@@ -76,5 +77,25 @@ mutant put-offset-kept daemon/group/group.c \
     's/^    g->put_offset = 0;\n    memcpy\(g->members/    memcpy(g->members/; /CHECK\(g->room == NULL\);/{n;d}'
 mutant aru-never-lowered $core/operational.c \
     's/if \(aru < k->aru \|\| k->aru_id/if (k->aru_id/'
+
+service=daemon/service
+mutant joiner-applies-at-once $service/replica.c \
+    's/^( +)replica_queue_add\(&r->kept, sender, data\);/\1apply(r, sender, data);\n\1replica_queue_add(\&r->kept, sender, (struct bytes){0});/'
+mutant results-ignored $service/replica.c \
+    's/if \(result_of\(p, r->applied\)\)/if (result_of(p, r->applied) || true)/'
+mutant path-not-mixed $service/replica.c \
+    's/^( +)r->path = mix\(r->path, &r->conf.ring_id\);/\1r->path += 0;/'
+mutant part-is-history $service/replica.c \
+    's/a->birth == b->birth && a->path == b->path &&/a->birth == b->birth \&\&/'
+mutant change-not-kept $service/replica.c \
+    's/replica_queue_add_change\(&r->kept, c\);/replica_queue_add(\&r->kept, 0, (struct bytes){0});/'
+mutant donor-from-the-furthest $service/replica.c \
+    's/is_before\(&cursor, &r->write_from\)/is_before(\&r->write_from, \&cursor)/'
+mutant members-are-operations $service/replica.c \
+    's/\.operations = r->stats.operations,/.operations = r->index,/'
+mutant parts-counted-too $service/replica.c \
+    's/size \+= r->info\[i\]\.holds == HOLDS_WHOLE &&/size += r->info[i].holds != HOLDS_NONE \&\&/'
+mutant rest-not-applied $service/replica.c \
+    's/^( +)for \(; r->kept.first != NULL; replica_queue_drop\(&r->kept\)\)/\1if (0) {}\n\1for (uint32_t i = 0; r->kept.first != NULL; i++, replica_queue_drop(\&r->kept)) if (i > 0)/'
 echo "$passed passed, $failed failed, 0 skipped"
 [ $failed = 0 ]

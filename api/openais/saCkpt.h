@@ -183,7 +183,7 @@ typedef struct {
  *
  * SA_AIS_ERR_INVALID_PARAM: `ckptHandle` or `version` is NULL.
  * SA_AIS_ERR_VERSION: another release or major version.
- * SA_AIS_ERR_TRY_AGAIN: no daemon answers, or it is not up to date yet.
+ * SA_AIS_ERR_TRY_AGAIN: no daemon answers, or it is not up to date after 2 s.
  * SA_AIS_ERR_ACCESS: neither root nor in the group that may connect.
  * SA_AIS_ERR_NO_RESOURCES: no descriptors; the daemon has as many clients as it
  * may; 4096 handles in this process. */
@@ -265,7 +265,8 @@ SaAisErrorT
 saCkptCheckpointRetentionDurationSet(SaCkptCheckpointHandleT checkpointHandle,
                                      SaTimeT retentionDuration);
 
-/* Makes the replica of this node the active one, until another node does so.
+/* Makes the replica of this node the active one, until another node does so, or
+ * nobody has the checkpoint open on this one.
  * SA_AIS_ERR_ACCESS: not opened for writing.
  * SA_AIS_ERR_BAD_OPERATION: not collocated, or SA_CKPT_WR_ALL_REPLICAS. */
 SaAisErrorT saCkptActiveReplicaSet(SaCkptCheckpointHandleT checkpointHandle);

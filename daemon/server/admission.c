@@ -145,12 +145,14 @@ static struct pending *pending_place(struct admission *a)
 
 static int send_welcome(struct admission *a, struct client *c, int segment_fd)
 {
-    const int fds[IPC_FDS] = {[IPC_FD_SEGMENT] = segment_fd,
-                              [IPC_FD_BELL] = c->doorbell,
-                              [IPC_FD_REPLY] = c->peers[PAIR_REPLY],
-                              [IPC_FD_ROOM] = c->peers[PAIR_ROOM],
-                              [IPC_FD_QUERY_BELL] = c->query_bell,
-                              [IPC_FD_ANSWER] = c->peers[PAIR_ANSWER]};
+    const int fds[IPC_FDS_MAX] = {[IPC_FD_SEGMENT] = segment_fd,
+                                  [IPC_FD_BELL] = c->doorbell,
+                                  [IPC_FD_REPLY] = c->peers[PAIR_REPLY],
+                                  [IPC_FD_ROOM] = c->peers[PAIR_ROOM],
+                                  [IPC_FD_QUERY_BELL] = c->query_bell,
+                                  [IPC_FD_ANSWER] = c->peers[PAIR_ANSWER],
+                                  [IPC_FD_ARENA] = a->partners.arena_fd};
+    bool arena = c->service == IPC_SERVICE_CKPT && a->partners.arena_fd >= 0;
     const uint32_t *sizes = c->segment.ring_size;
     struct ipc_welcome w = {.magic = IPC_MAGIC,
                             .version = IPC_VERSION,
@@ -165,7 +167,12 @@ static int send_welcome(struct admission *a, struct client *c, int segment_fd)
                             .message_size_max = c->message_size_max,
                             .spin_ns = a->config.spin_ns};
 
-    return channel_send(c->socket, &w, sizeof w, fds, IPC_FDS, false);
+    if (arena) {
+        w.arena_size = a->partners.arena->size;
+        w.arena_address = (uintptr_t)a->partners.arena->at;
+    }
+    return channel_send(c->socket, &w, sizeof w, fds,
+                        arena ? IPC_FDS_MAX : IPC_FDS, false);
 }
 
 /* Why a user may have no more; NULL: it may. Root always may. */

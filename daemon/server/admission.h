@@ -19,9 +19,11 @@ struct views;
 struct workers;
 
 struct admission_partners {
-    struct mailbox *protocol; /* where clients come to the protocol thread */
-    struct workers *workers;  /* to be started; clients come to them too */
-    struct views *views;      /* whose old ones are freed here */
+    struct mailbox *protocol;  /* where clients come to the protocol thread */
+    struct workers *workers;   /* to be started; clients come to them too */
+    struct views *views;       /* whose old ones are freed here */
+    const struct arena *arena; /* for clients of CKPT */
+    int arena_fd;              /* -1: there is none */
 };
 
 /* Listens, starts the workers and the thread. 0, or -errno with a sentence in

@@ -21,6 +21,7 @@
 #include "daemon/service/ckpt.h"
 #include "daemon/service/clm.h"
 #include "daemon/service/evs.h"
+#include "ipc/arena.h"
 #include "ipc/messages.h"
 #include "ipc/ring.h"
 #include "ipc/segment.h"
@@ -187,6 +188,8 @@ struct server {
     struct evs *evs;
     struct clm *clm;
     struct ckpt *ckpt;
+    struct arena arena;      /* of the checkpoints */
+    int arena_fd;            /* -1: none */
     struct client **clients; /* by slot */
     struct list lists[SERVER_LISTS];
     struct client *partial; /* whose message is half sent */

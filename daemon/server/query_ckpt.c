@@ -20,11 +20,10 @@ enum { SECTION_VALID = 1 }; /* as SaCkptSectionStateT */
 /* As much as is wanted, is there, and fits. */
 static const char *put_data(struct client *c,
                             const struct ckpt_content *content,
-                            const struct ipc_ckpt_read *query)
+                            const struct ipc_ckpt_read *query,
+                            const struct ipc_ckpt_read_answer *answer)
 {
-    struct ipc_ckpt_read_answer head = {.reply = {.result = IPC_OK},
-                                        .version = content->version,
-                                        .section_size = content->size};
+    struct ipc_ckpt_read_answer head = *answer;
     uint64_t n = content->size - query->offset;
     uint64_t room = c->answer.size - sizeof(struct ring_record) - sizeof head;
 
@@ -32,6 +31,8 @@ static const char *put_data(struct client *c,
         n = query->size;
     if (n > room)
         n = room;
+    head.version = content->version;
+    head.section_size = content->size;
     head.reply.done = (uint32_t)n;
     uint8_t *at = ring_claim(&c->answer, (uint32_t)(sizeof head + n));
     if (at == NULL)
@@ -59,6 +60,7 @@ static const char *read_section(const struct ckpt *k, struct client *c,
     if (query.id_length > sizeof id || size != sizeof query + query.id_length)
         return query_nonsense;
     memcpy(id, body + sizeof query, query.id_length);
+    answer.epoch = ckpt_store_epoch(ckpt_store(k));
     answer.reply.result = ckpt_lookup(k, c->slot, query.handle, &checkpoint);
     if (answer.reply.result == IPC_OK) {
         section = ckpt_section_find(ckpt_store(k), checkpoint,
@@ -68,8 +70,10 @@ static const char *read_section(const struct ckpt *k, struct client *c,
     }
     if (section != NULL) {
         content = ckpt_content_get(section);
+        answer.slot = ckpt_section_slot(ckpt_store(k), section);
+        answer.generation = section->generation;
         if (query.offset <= content->size)
-            return put_data(c, content, &query);
+            return put_data(c, content, &query, &answer);
         answer.reply.result = IPC_ERR_INVALID_PARAM;
     }
     return query_put(c, &answer, sizeof answer, NULL, 0);

@@ -10,10 +10,9 @@ static enum head ckpt_judge(const struct client *c, const uint8_t *body)
     uint32_t type = c->submit.record.type;
 
     (void)body; /* is looked at when it is copied, see ckpt_begin() */
-    if (type < IPC_SUBMIT_CKPT_OPEN || type > IPC_SUBMIT_CKPT_OVERWRITE)
-        return HEAD_CORRUPT;
-    /* Who is gone waits for no answer: it is stepped over. */
-    return c->state == CLIENT_LIVE ? HEAD_MCAST : HEAD_REQUEST;
+    return type < IPC_SUBMIT_CKPT_OPEN || type > IPC_SUBMIT_CKPT_OVERWRITE
+               ? HEAD_CORRUPT
+               : HEAD_MCAST;
 }
 
 static void ckpt_answer(struct server *s, struct client *c, const uint8_t *body)
@@ -21,7 +20,7 @@ static void ckpt_answer(struct server *s, struct client *c, const uint8_t *body)
     (void)s;
     (void)c;
     (void)body;
-    CHECK(!"a request of a living client");
+    CHECK(!"all is multicast");
 }
 
 static bool ckpt_waits(const struct server *s, const struct client *c)
@@ -100,6 +99,10 @@ static bool ckpt_begin(struct server *s, struct client *c, const uint8_t *body)
                              .data_size = size - head_size};
     size_t n;
 
+    /* Who is gone waits for no answer: what had not begun to be sent then is
+     * stepped over. */
+    if (c->state != CLIENT_LIVE)
+        return false;
     if (head_size == 0 || head_size > size || head_size > sizeof record ||
         r.data_size > c->message_size_max) {
         client_drop_corrupt(s, c, "record");

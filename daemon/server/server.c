@@ -91,6 +91,27 @@ static void warn_of_small_overflow(const struct server_config *c)
                   c->overflow_bytes, c->submit_ring_bytes);
 }
 
+/* Blocks are powers of two, and what was replaced is still there for a while.
+ * Pages come into being when they are written to. */
+static void open_arena(struct server *s)
+{
+    uint64_t size = 2 * s->config.ckpt_bytes_max + ((uint64_t)64 << 20);
+
+    size &= ~(uint64_t)(ARENA_HEADER_SIZE - 1);
+    s->arena_fd = arena_create(&s->arena, size);
+    if (s->arena_fd >= 0) {
+        struct arena_shared *shared = (void *)s->arena.at;
+        shared->magic = ARENA_MAGIC;
+        shared->version = IPC_VERSION;
+        return;
+    }
+    log_write(LOG_LEVEL_WARNING, "IPC",
+              "no memory for programs to read checkpoints in by themselves: "
+              "%s; they will ask for each read",
+              strerror(-s->arena_fd));
+    s->arena_fd = -1;
+}
+
 static int open_services(struct server *s)
 {
     struct evs_config config = {.client_max = s->config.client_max,
@@ -101,7 +122,9 @@ static int open_services(struct server *s)
                                .client_max = s->config.client_max,
                                .checkpoint_max = s->config.ckpt_count_max,
                                .bytes_max = s->config.ckpt_bytes_max,
-                               .safe = s->config.ckpt_safe};
+                               .safe = s->config.ckpt_safe,
+                               .arena = s->arena.at,
+                               .arena_size = s->arena.size};
 
     if (getrandom(&config.hash_seed, sizeof config.hash_seed, 0) !=
         (ssize_t)sizeof config.hash_seed)
@@ -162,6 +185,7 @@ int server_open(struct server **out, const struct server_config *config,
     s->config.overflow_bytes = round_overflow(config->overflow_bytes);
     warn_of_small_overflow(&s->config);
     s->epoll_fd = s->inbox.fd = -1;
+    open_arena(s);
     rc = open_services(s);
     if (rc == 0)
         rc = open_polling(s);
@@ -172,10 +196,11 @@ int server_open(struct server **out, const struct server_config *config,
                  strerror(-rc));
         goto err;
     }
-    rc = admission_open(
-        &s->admission, &s->config,
-        &(struct admission_partners){&s->inbox, s->workers, s->views}, error,
-        error_size);
+    rc = admission_open(&s->admission, &s->config,
+                        &(struct admission_partners){&s->inbox, s->workers,
+                                                     s->views, &s->arena,
+                                                     s->arena_fd},
+                        error, error_size);
     if (rc != 0)
         goto err;
     *out = s;
@@ -202,6 +227,9 @@ void server_close(struct server *s)
     if (s->ckpt != NULL)
         ckpt_garbage_return(s->ckpt, s->garbage_items);
     ckpt_free(s->ckpt);
+    arena_unmap(&s->arena);
+    if (s->arena_fd >= 0)
+        close(s->arena_fd);
     free(s);
 }
 

@@ -76,11 +76,11 @@ static void owner_set(struct handle *h, uint32_t owner)
     atomic_store_explicit(&h->owner, owner, memory_order_relaxed);
 }
 
-/* For each client a handle is kept in reserve: what comes out of the order is
- * past refusing. */
+/* What comes out of the order is past refusing: each open that is under way has
+ * its handle already, that of a client that is gone too. */
 static bool handles_left(const struct ckpt *k)
 {
-    return k->handles_used < CKPT_HANDLES_MAX;
+    return k->handles_used + k->opening < CKPT_HANDLES_MAX;
 }
 
 static uint32_t handle_new(struct ckpt *k)
@@ -90,7 +90,7 @@ static uint32_t handle_new(struct ckpt *k)
     if (place != 0) {
         list_take(k, &k->free_handles, place);
     } else {
-        CHECK(k->never_used < k->handle_max);
+        CHECK(k->never_used < CKPT_HANDLES_MAX);
         place = ++k->never_used;
     }
     k->handles_used++;
@@ -115,7 +115,8 @@ static void handle_free(struct ckpt *k, struct handle *h)
 static struct handle *handle_of(struct ckpt *k, uint32_t client,
                                 uint32_t handle)
 {
-    if (handle >= k->handle_max || owner_of(&k->handles[handle]) != client + 1)
+    if (handle >= CKPT_HANDLES_MAX ||
+        owner_of(&k->handles[handle]) != client + 1)
         return NULL;
     return &k->handles[handle];
 }
@@ -161,10 +162,10 @@ struct ckpt *ckpt_new(const struct ckpt_config *config)
     k->checkpoints_here = true;
     k->pending = calloc(config->client_max, sizeof *k->pending);
     k->client_handles = calloc(config->client_max, sizeof *k->client_handles);
-    k->handle_max = CKPT_HANDLES_MAX + config->client_max;
-    k->handles = calloc(k->handle_max, sizeof *k->handles);
+    k->handles = calloc(CKPT_HANDLES_MAX, sizeof *k->handles);
     k->replica = replica_open(k);
-    k->stored = ckpt_store_init(&k->store, config->hash_seed);
+    k->stored = ckpt_store_init(&k->store, config->hash_seed, config->arena,
+                                config->arena_size);
     if (k->pending == NULL || k->client_handles == NULL || k->handles == NULL ||
         k->replica == NULL || !k->stored) {
         ckpt_free(k);
@@ -201,6 +202,7 @@ static void send_again(struct ckpt *k)
     }
     k->tick_due |= k->tick_sent;
     k->tick_sent = false;
+    k->opening = 0;
 }
 
 void ckpt_configuration(struct ckpt *k, const struct totem_configuration *conf)
@@ -252,8 +254,12 @@ static void whole(void *context, bool is_whole)
 {
     struct ckpt *k = context;
 
-    if (is_whole)
+    if (is_whole) {
         k->checkpoints_here = true;
+        /* Whatever the last piece said. */
+        if (k->next_checkpoint <= ckpt_store_last(&k->store))
+            k->next_checkpoint = ckpt_store_last(&k->store) + 1;
+    }
     /* Release: who sees it sees the state; pairs with ckpt_lookup(). */
     atomic_store_explicit(&k->whole, is_whole, memory_order_release);
 }
@@ -338,6 +344,8 @@ static void outcome_put(struct ckpt *k, uint32_t client,
 void ckpt_own_done(struct ckpt *k, const struct op_head *head,
                    const struct ipc_ckpt_reply *reply)
 {
+    if (head->op == IPC_SUBMIT_CKPT_OPEN && k->opening > 0)
+        k->opening--;
     if (is_awaited(k, head))
         outcome_put(k, head->client, reply);
 }
@@ -502,6 +510,7 @@ static size_t take_open(struct ckpt *k, const struct ckpt_request *r,
     o->flags = open.flags;
     if (!handles_left(k))
         return answer(k, r->client, IPC_ERR_NO_RESOURCES);
+    k->opening++;
     write_u32(&w, open.flags);
     ckpt_write_attributes(&w, &open.attributes);
     write_key(&w, bytes_of(open.name, open.name_length));
@@ -641,8 +650,12 @@ void ckpt_client_gone(struct ckpt *k, uint32_t client)
         list_take(k, &k->client_handles[client], place);
         owner_set(h, 0);
         handle_name(h, NULL);
-        handle_state(
-            k, h, h->state == HANDLE_REOPENING ? HANDLE_CLOSING : HANDLE_CLOSE);
+        if (h->state == HANDLE_REOPENING) {
+            h->number = 0; /* until it is known; that it has is of before */
+            handle_state(k, h, HANDLE_CLOSING);
+        } else {
+            handle_state(k, h, HANDLE_CLOSE);
+        }
     }
 }
 
@@ -733,7 +746,8 @@ enum ipc_error ckpt_lookup(const struct ckpt *k, uint32_t client,
     const struct handle *h;
     uint32_t flags;
 
-    if (handle >= k->handle_max || owner_of(&k->handles[handle]) != client + 1)
+    if (handle >= CKPT_HANDLES_MAX ||
+        owner_of(&k->handles[handle]) != client + 1)
         return IPC_ERR_BAD_HANDLE;
     h = &k->handles[handle];
     if (!atomic_load_explicit(&k->whole, memory_order_acquire))
@@ -760,17 +774,17 @@ const struct ckpt_store *ckpt_store(const struct ckpt *k)
 
 uint64_t ckpt_garbage_bytes(const struct ckpt *k)
 {
-    return k->store.garbage_bytes;
+    return k->store.memory.garbage_bytes;
 }
 
 struct ckpt_item *ckpt_garbage_take(struct ckpt *k)
 {
-    return ckpt_store_garbage_take(&k->store);
+    return ckpt_memory_garbage_take(&k->store.memory);
 }
 
 void ckpt_garbage_return(struct ckpt *k, struct ckpt_item *garbage)
 {
-    ckpt_store_garbage_return(&k->store, garbage);
+    ckpt_memory_garbage_return(&k->store.memory, garbage);
 }
 
 const struct replica *ckpt_replica(const struct ckpt *k)

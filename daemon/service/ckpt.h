@@ -45,6 +45,8 @@ struct ckpt_config {
     uint64_t bytes_max; /* of all sections, with an overhead for each */
     uint64_t hash_seed; /* random, so that no one can choose collisions */
     bool safe;          /* see ckpt_is_safe() */
+    uint8_t *arena;     /* see ckpt_memory_init(); NULL: none */
+    uint64_t arena_size;
 };
 
 struct ckpt;
@@ -132,7 +134,7 @@ const struct ckpt_store *ckpt_store(const struct ckpt *k);
 
 /* --- memory, tests -------------------------------------------------------- */
 
-/* See ckpt_store_garbage_take(); how much there is, bytes. */
+/* See ckpt_memory_garbage_take(); how much there is, bytes. */
 uint64_t ckpt_garbage_bytes(const struct ckpt *k);
 struct ckpt_item *ckpt_garbage_take(struct ckpt *k);
 void ckpt_garbage_return(struct ckpt *k, struct ckpt_item *garbage);

@@ -97,23 +97,31 @@ static struct ckpt_ref *ref_of(struct ckpt_checkpoint *c, uint32_t node_id)
     return NULL;
 }
 
-static void ref_add(struct ckpt_checkpoint *c, uint32_t node_id)
+/* False: no room, so whoever gave us this state did not tell the truth about
+ * others. */
+static bool ref_add(struct ckpt_checkpoint *c, uint32_t node_id)
 {
     struct ckpt_ref *ref = ref_of(c, node_id);
 
     if (ref == NULL) {
-        CHECK(c->ref_count < STORE_NODES_MAX);
+        if (c->ref_count == STORE_NODES_MAX)
+            return false;
         ref = &c->refs[c->ref_count++];
         *ref = (struct ckpt_ref){.node_id = node_id};
     }
     ref->count++;
+    return true;
 }
 
 /* The node has no handle of it any more. */
-static void ref_remove(struct ckpt_checkpoint *c, struct ckpt_ref *ref)
+static void ref_remove(struct ckpt *k, struct ckpt_checkpoint *c,
+                       struct ckpt_ref *ref)
 {
-    if (atomic_load_explicit(&c->active, memory_order_relaxed) == ref->node_id)
+    if (atomic_load_explicit(&c->active, memory_order_relaxed) ==
+        ref->node_id) {
         atomic_store_explicit(&c->active, 0, memory_order_relaxed);
+        ckpt_store_epoch_next(&k->store); /* nobody may read it now */
+    }
     *ref = c->refs[--c->ref_count];
 }
 
@@ -203,7 +211,8 @@ static uint32_t op_open(struct work *w)
     } else if (create && w->op->whole && !same_attributes(&a, &c->attributes)) {
         return IPC_ERR_EXIST;
     }
-    ref_add(c, w->op->sender);
+    if (!ref_add(c, w->op->sender))
+        return IPC_ERR_NO_RESOURCES;
     ckpt_timer_set(&k->store, c, INT64_MAX);
     if (w->own)
         ckpt_own_opened(k, &w->head, c, &w->reply);
@@ -220,10 +229,10 @@ static uint32_t op_reopen(struct work *w)
     if (!reader_done(&w->r))
         return IPC_ERR_LIBRARY;
     c = ckpt_store_find(&w->k->store, name);
-    if (c != NULL) {
-        ref_add(c, w->op->sender);
+    if (c != NULL && !ref_add(c, w->op->sender))
+        c = NULL;
+    if (c != NULL)
         ckpt_timer_set(&w->k->store, c, INT64_MAX);
-    }
     if (w->own)
         ckpt_own_reopened(w->k, handle, c);
     return c != NULL ? IPC_OK : IPC_ERR_NOT_EXIST;
@@ -243,7 +252,7 @@ static uint32_t op_close(struct work *w)
     if (ref == NULL)
         return IPC_ERR_NOT_EXIST;
     if (--ref->count == 0)
-        ref_remove(c, ref);
+        ref_remove(w->k, c, ref);
     look_whether_used(w->k, c);
     return IPC_OK;
 }
@@ -360,11 +369,24 @@ static uint64_t size_after(const struct work *w, const struct element *e,
     return w->head.op == IPC_SUBMIT_CKPT_OVERWRITE || end > size ? end : size;
 }
 
-/* All elements or none: is it possible? */
+/* By how much a section grows from one size to another. */
+static uint64_t growth(uint64_t before, uint64_t after)
+{
+    return after > before ? after - before : 0;
+}
+
+/* Bytes that there may be more; it may be too many by now. */
+static uint64_t room_of(const struct ckpt *k)
+{
+    return k->store.bytes < k->bytes_max ? k->bytes_max - k->store.bytes : 0;
+}
+
+/* All elements or none: is it possible? Each is counted as if it was alone.
+ * Compared with what is left, so that no sum wraps: a section may be allowed to
+ * have any size. */
 static uint32_t may_write(struct work *w, const struct section_op *s)
 {
-    uint64_t bytes = w->k->store.bytes;
-    bool grows = false;
+    uint64_t room = room_of(w->k);
 
     for (uint32_t i = 0; i < s->count; i++) {
         struct ckpt_section *section;
@@ -372,12 +394,11 @@ static uint32_t may_write(struct work *w, const struct section_op *s)
         w->reply.reply.done = i;
         if (result != IPC_OK)
             return result;
-        uint64_t before = ckpt_content_get(section)->size;
-        uint64_t after = size_after(w, &s->elements[i], section);
-        grows |= after > before;
-        bytes += after - before;
-        if (grows && bytes > w->k->bytes_max)
+        uint64_t more = growth(ckpt_content_get(section)->size,
+                               size_after(w, &s->elements[i], section));
+        if (more > room)
             return IPC_ERR_NO_MEMORY;
+        room -= more;
     }
     w->reply.reply.done = 0;
     return IPC_OK;
@@ -394,9 +415,10 @@ static uint32_t op_write(struct work *w, const struct section_op *s)
     for (uint32_t i = 0; i < s->count; i++) {
         const struct element *e = &s->elements[i];
         struct bytes data = read_bytes(&w->r, e->size);
-        section = ckpt_section_find(&w->k->store, s->c, e->id);
-        if (section == NULL)
-            continue; /* not here yet */
+        if (element_section(w, s, i, &section) != IPC_OK ||
+            growth(ckpt_content_get(section)->size, size_after(w, e, section)) >
+                room_of(w->k))
+            continue; /* not here yet, or it has not really succeeded */
         ckpt_section_change(
             &w->k->store, s->c, section,
             &(struct ckpt_change){
@@ -667,7 +689,7 @@ void ckpt_members(void *context, const struct replica_members *m)
         number = c->number;
         for (uint32_t i = c->ref_count; i-- > 0;)
             if (!goes_on(m, c->refs[i].node_id))
-                ref_remove(c, &c->refs[i]);
+                ref_remove(k, c, &c->refs[i]);
         if (c->ref_count < before)
             look_whether_used(k, c);
     }

@@ -81,8 +81,9 @@ struct ckpt {
     uint32_t *client_handles; /* first of each client, number + 1 */
     struct handle *handles;
     uint32_t free_handles; /* first */
-    uint32_t handle_max, handles_used, never_used;
-    uint32_t work; /* handles to be opened again or closed */
+    uint32_t handles_used, never_used;
+    uint32_t opening; /* of clients, sent and not back yet */
+    uint32_t work;    /* handles to be opened again or closed */
     uint32_t reopening;
     uint32_t look; /* where to look for the next of these */
     bool outcome_there;

@@ -21,6 +21,12 @@ enum {
     SECTION_HEAD_SIZE_MAX = RECORD_SIZE_MAX + IPC_CKPT_SECTION_ID_SIZE_MAX
 };
 
+/* What is in a piece is believed, if no harm comes of it: numbers have others
+ * behind them, and no sum of sizes wraps. */
+static const uint64_t number_max = (uint64_t)1 << 62;
+static const uint64_t bytes_max = (uint64_t)1 << 42;
+static const uint32_t refs_max = 1 << 30; /* of a node */
+
 _Static_assert(REPLICA_PIECE_SIZE_MAX > 4 * CHECKPOINT_SIZE_MAX,
                "a piece holds any record");
 
@@ -150,19 +156,30 @@ static struct ckpt_checkpoint *checkpoint_of(const struct ckpt *k,
     return c != NULL && c->number == number ? c : NULL;
 }
 
+static bool has_ref(const struct ckpt_checkpoint *c, uint32_t node_id)
+{
+    for (uint32_t i = 0; i < c->ref_count; i++)
+        if (c->refs[i].node_id == node_id)
+            return true;
+    return false;
+}
+
 static bool read_refs(struct reader *r, struct ckpt_checkpoint *c)
 {
     uint32_t count = read_u16(r);
 
+    c->ref_count = 0;
     if (count > STORE_NODES_MAX)
         return false;
-    c->ref_count = 0;
     for (uint32_t i = 0; i < count; i++) {
-        struct ckpt_ref *ref = &c->refs[c->ref_count++];
-        ref->node_id = read_u32(r);
-        ref->count = read_u32(r);
+        struct ckpt_ref ref = {.node_id = read_u32(r)};
+        ref.count = read_u32(r);
+        if (ref.count == 0 || ref.count > refs_max || has_ref(c, ref.node_id))
+            return false;
+        c->refs[c->ref_count++] = ref;
     }
-    return !r->failed;
+    /* Nothing is deleted that is in use. */
+    return !r->failed && (count == 0 || c->timer == NULL);
 }
 
 static bool read_checkpoint(struct ckpt *k, struct reader *r)
@@ -178,7 +195,8 @@ static bool read_checkpoint(struct ckpt *k, struct reader *r)
     struct bytes name = read_bytes(r, name_size);
     struct ckpt_checkpoint *c;
 
-    if (r->failed || !ok || number == 0 || name_size > IPC_CKPT_NAME_SIZE_MAX)
+    if (r->failed || !ok || number == 0 || number > number_max ||
+        retention_ns < 0 || name_size > IPC_CKPT_NAME_SIZE_MAX)
         return false;
     c = checkpoint_of(k, number);
     if (c == NULL) {
@@ -207,13 +225,14 @@ static bool read_section(struct ckpt *k, struct reader *r)
     size_t n = read_u32(r);
     struct bytes id = read_bytes(r, read_u16(r));
     change.data = read_bytes(r, n);
-    if (r->failed || c == NULL || number == 0 || number == UINT64_MAX ||
+    if (r->failed || c == NULL || number == 0 || number > number_max ||
         id.n > IPC_CKPT_SECTION_ID_SIZE_MAX ||
+        change.size > bytes_max - k->store.bytes ||
         change.size > c->attributes.section_size_max ||
         change.offset > change.size || n > change.size - change.offset)
         return false;
     s = ckpt_section_next(c, number - 1);
-    if (s == NULL && number <= ckpt_section_last(c))
+    if (s == NULL && (number <= ckpt_section_last(c) || c->sections_here))
         return false;
     if (s == NULL)
         s = ckpt_section_create(&k->store, c, number, id);
@@ -228,7 +247,8 @@ static bool read_sections_end(struct ckpt *k, struct reader *r)
     struct ckpt_checkpoint *c = checkpoint_of(k, read_u64(r));
     uint64_t next = read_u64(r);
 
-    if (r->failed || c == NULL || next <= ckpt_section_last(c))
+    if (r->failed || c == NULL || next <= ckpt_section_last(c) ||
+        next > number_max)
         return false;
     c->next_section = next;
     c->sections_here = true;
@@ -239,7 +259,8 @@ static bool read_checkpoints_end(struct ckpt *k, struct reader *r)
 {
     uint64_t next = read_u64(r);
 
-    if (!reader_done(r) || next <= ckpt_store_last(&k->store))
+    if (!reader_done(r) || next <= ckpt_store_last(&k->store) ||
+        next > number_max)
         return false;
     k->next_checkpoint = next;
     return true;

@@ -5,12 +5,7 @@
 
 #include <stdlib.h>
 
-enum {
-    CLASS_LARGE = STORE_CLASSES, /* of its own size, not kept */
-    CLASS_BYTES_MIN = 16,
-    INDEX_ROOM_MIN = 16,
-    FREE_BYTES_MAX = 64 << 20 /* kept for use; more goes back to the system */
-};
+enum { INDEX_ROOM_MIN = 16 };
 
 struct entry {
     uint64_t number, hash;
@@ -28,97 +23,6 @@ struct ckpt_index {
     _Atomic uint32_t *slots;
     struct entry entries[];
 };
-
-/* --- memory --------------------------------------------------------------- */
-
-static uint32_t class_of(size_t bytes)
-{
-    uint32_t class = 0;
-
-    while (class < CLASS_LARGE && ((size_t)CLASS_BYTES_MIN << class) < bytes)
-        class ++;
-    return class;
-}
-
-/* NULL: no memory. */
-static void *item_try(struct ckpt_store *s, size_t bytes)
-{
-    uint32_t class = class_of(bytes);
-    struct ckpt_item *item = s->free[class];
-
-    if (class != CLASS_LARGE)
-        bytes = (size_t)CLASS_BYTES_MIN << class;
-    if (item != NULL && class != CLASS_LARGE) {
-        s->free[class] = item->next;
-        s->free_bytes -= item->bytes;
-    } else {
-        CHECK(bytes <= UINT32_MAX);
-        item = malloc(sizeof *item + bytes);
-        if (item == NULL)
-            return NULL;
-        *item = (struct ckpt_item){.class = class, .bytes = (uint32_t)bytes};
-    }
-    item->next = NULL;
-    return item + 1;
-}
-
-static void *item_get(struct ckpt_store *s, size_t bytes)
-{
-    void *memory = item_try(s, bytes);
-
-    CHECK(memory != NULL);
-    return memory;
-}
-
-/* Readers may still hold it. */
-static void item_retire(struct ckpt_store *s, void *memory)
-{
-    struct ckpt_item *item = (struct ckpt_item *)memory - 1;
-
-    item->next = NULL;
-    if (s->garbage == NULL)
-        s->garbage = item;
-    else
-        s->garbage_end->next = item;
-    s->garbage_end = item;
-    s->garbage_bytes += item->bytes;
-}
-
-/* No reader ever saw it, or all are gone. */
-static void item_free(struct ckpt_store *s, struct ckpt_item *item)
-{
-    if (item->class == CLASS_LARGE || s->free_bytes > FREE_BYTES_MAX) {
-        free(item);
-        return;
-    }
-    item->next = s->free[item->class];
-    s->free[item->class] = item;
-    s->free_bytes += item->bytes;
-}
-
-static void memory_free(struct ckpt_store *s, void *memory)
-{
-    if (memory != NULL)
-        item_free(s, (struct ckpt_item *)memory - 1);
-}
-
-struct ckpt_item *ckpt_store_garbage_take(struct ckpt_store *s)
-{
-    struct ckpt_item *garbage = s->garbage;
-
-    s->garbage = s->garbage_end = NULL;
-    s->garbage_bytes = 0;
-    return garbage;
-}
-
-void ckpt_store_garbage_return(struct ckpt_store *s, struct ckpt_item *garbage)
-{
-    while (garbage != NULL) {
-        struct ckpt_item *next = garbage->next;
-        item_free(s, garbage);
-        garbage = next;
-    }
-}
 
 /* --- index ---------------------------------------------------------------- */
 
@@ -153,15 +57,20 @@ static size_t index_bytes(uint32_t room)
            2 * (size_t)room * sizeof(uint32_t);
 }
 
-static struct ckpt_index *index_new(struct ckpt_store *s, uint32_t room)
+static struct ckpt_index *index_at(void *memory, uint32_t room)
 {
-    struct ckpt_index *x = item_get(s, index_bytes(room));
+    struct ckpt_index *x = memory;
 
     memset(x, 0, index_bytes(room));
     x->room = room;
     x->slot_mask = 2 * room - 1;
     x->slots = (_Atomic uint32_t *)(x->entries + room);
     return x;
+}
+
+static struct ckpt_index *index_new(struct ckpt_store *s, uint32_t room)
+{
+    return index_at(ckpt_memory_get(&s->memory, index_bytes(room)), room);
 }
 
 static void index_put(struct ckpt_index *x, uint64_t number, uint64_t hash,
@@ -211,7 +120,7 @@ static void index_add(struct ckpt_store *s, _Atomic(struct ckpt_index *) *index,
     if (atomic_load_explicit(&x->count, memory_order_relaxed) == x->room) {
         struct ckpt_index *renewed = index_renew(s, x);
         atomic_store_explicit(index, renewed, memory_order_release);
-        item_retire(s, x);
+        ckpt_memory_retire(&s->memory, x);
         x = renewed;
     }
     index_put(x, number, hash, object);
@@ -339,7 +248,7 @@ static void timer_remove(struct ckpt_store *s, struct ckpt_timer **timer)
         timer_up(s, last);
         timer_down(s, last);
     }
-    memory_free(s, t);
+    ckpt_memory_free(&s->memory, t);
     *timer = NULL;
 }
 
@@ -367,7 +276,7 @@ static void timer_set(struct ckpt_store *s, struct ckpt_timer **timer,
         return;
     if (s->timer_count == s->timer_room)
         timers_grow(s);
-    *timer = item_get(s, sizeof **timer);
+    *timer = ckpt_memory_get(&s->memory, sizeof **timer);
     **timer = (struct ckpt_timer){.time_ns = time_ns,
                                   .checkpoint = c,
                                   .section = section,
@@ -386,33 +295,99 @@ const struct ckpt_timer *ckpt_timer_first(const struct ckpt_store *s)
     return s->timer_count > 0 ? s->timers[0] : NULL;
 }
 
+/* --- what clients read -----------------------------------------------------
+ */
+
+/* Once a slot, always one: a client may look at it at any time. */
+static struct arena_slot *slot_get(struct ckpt_store *s)
+{
+    struct arena_slot *slot = s->free_slots;
+
+    if (slot != NULL) {
+        s->free_slots = (struct arena_slot *)(uintptr_t)atomic_load_explicit(
+            &slot->content, memory_order_relaxed);
+        atomic_store_explicit(&slot->content, 0, memory_order_relaxed);
+        return slot;
+    }
+    slot = ckpt_memory_try(&s->memory, sizeof *slot);
+    if (slot != NULL && !ckpt_memory_is_shared(&s->memory, slot)) {
+        ckpt_memory_free(&s->memory, slot);
+        return NULL;
+    }
+    if (slot != NULL) {
+        atomic_init(&slot->generation, 1);
+        atomic_init(&slot->content, 0);
+    }
+    return slot;
+}
+
+static void slot_free(struct ckpt_store *s, struct arena_slot *slot)
+{
+    if (slot == NULL)
+        return;
+    /* Release, both: who sees what follows, and looks at the generation again
+     * behind an acquire, sees this. */
+    atomic_fetch_add_explicit(&slot->generation, 1, memory_order_release);
+    atomic_store_explicit(&slot->content, (uintptr_t)s->free_slots,
+                          memory_order_release);
+    s->free_slots = slot;
+}
+
+static void slot_set(const struct ckpt_store *s, struct ckpt_section *section,
+                     const struct ckpt_content *content)
+{
+    if (section->slot == NULL)
+        return;
+    atomic_store_explicit(
+        &section->slot->content,
+        ckpt_memory_is_shared(&s->memory, content) ? (uintptr_t)content : 0,
+        memory_order_release);
+}
+
+uint64_t ckpt_section_slot(const struct ckpt_store *s,
+                           const struct ckpt_section *section)
+{
+    return section->slot == NULL
+               ? 0
+               : (uint64_t)((const uint8_t *)section->slot - s->memory.arena);
+}
+
+void ckpt_store_epoch_next(struct ckpt_store *s)
+{
+    if (s->arena != NULL)
+        atomic_fetch_add_explicit(&s->arena->epoch, 1, memory_order_release);
+}
+
+uint64_t ckpt_store_epoch(const struct ckpt_store *s)
+{
+    return s->arena != NULL
+               ? atomic_load_explicit(&s->arena->epoch, memory_order_acquire)
+               : 0;
+}
+
 /* --- the store ------------------------------------------------------------ */
 
-bool ckpt_store_init(struct ckpt_store *s, uint64_t seed)
+bool ckpt_store_init(struct ckpt_store *s, uint64_t seed, uint8_t *arena,
+                     uint64_t arena_size)
 {
     void *first;
 
     *s = (struct ckpt_store){.seed = seed};
-    /* What cannot fail takes it from the free list. */
-    first = item_try(s, index_bytes(INDEX_ROOM_MIN));
+    ckpt_memory_init(&s->memory, arena, arena_size);
+    s->arena = (struct arena_shared *)(void *)arena;
+    first = ckpt_memory_try(&s->memory, index_bytes(INDEX_ROOM_MIN));
     if (first == NULL)
         return false;
-    memory_free(s, first);
-    atomic_init(&s->checkpoints, index_new(s, INDEX_ROOM_MIN));
+    atomic_init(&s->checkpoints, index_at(first, INDEX_ROOM_MIN));
     return true;
 }
 
 void ckpt_store_deinit(struct ckpt_store *s)
 {
     ckpt_store_delete_all(s);
-    item_retire(s, index_load(&s->checkpoints));
-    ckpt_store_garbage_return(s, ckpt_store_garbage_take(s));
-    for (int i = 0; i < STORE_CLASSES; i++)
-        while (s->free[i] != NULL) {
-            struct ckpt_item *next = s->free[i]->next;
-            free(s->free[i]);
-            s->free[i] = next;
-        }
+    ckpt_memory_retire(&s->memory, index_load(&s->checkpoints));
+    ckpt_memory_garbage_return(&s->memory,
+                               ckpt_memory_garbage_take(&s->memory));
     free(s->timers);
 }
 
@@ -441,7 +416,7 @@ struct ckpt_checkpoint *
 ckpt_store_create(struct ckpt_store *s, uint64_t number, struct bytes name,
                   const struct ipc_ckpt_attributes *attributes)
 {
-    struct ckpt_checkpoint *c = item_get(s, sizeof *c);
+    struct ckpt_checkpoint *c = ckpt_memory_get(&s->memory, sizeof *c);
 
     CHECK(name.n <= sizeof c->name);
     memset(c, 0, sizeof *c);
@@ -474,8 +449,8 @@ static void content_retire(struct ckpt_store *s, struct ckpt_content *content)
 {
     for (uint32_t i = 0; i < content->chunk_count; i++)
         if (content->chunks[i] != NULL)
-            item_retire(s, content->chunks[i]);
-    item_retire(s, content);
+            ckpt_memory_retire(&s->memory, content->chunks[i]);
+    ckpt_memory_retire(&s->memory, content);
 }
 
 /* All but its entry in the index. */
@@ -486,11 +461,12 @@ static void section_retire(struct ckpt_store *s, struct ckpt_checkpoint *c,
         atomic_load_explicit(&section->content, memory_order_relaxed);
 
     timer_remove(s, &section->timer);
+    slot_free(s, section->slot);
     s->bytes -= content->size + STORE_SECTION_BYTES;
     atomic_fetch_sub_explicit(&c->bytes, content->size, memory_order_relaxed);
     atomic_fetch_sub_explicit(&c->section_count, 1, memory_order_relaxed);
     content_retire(s, content);
-    item_retire(s, section);
+    ckpt_memory_retire(&s->memory, section);
 }
 
 void ckpt_store_delete(struct ckpt_store *s, struct ckpt_checkpoint *c)
@@ -507,8 +483,8 @@ void ckpt_store_delete(struct ckpt_store *s, struct ckpt_checkpoint *c)
     CHECK(s->checkpoint_count > 0 && s->bytes >= STORE_CHECKPOINT_BYTES);
     s->checkpoint_count--;
     s->bytes -= STORE_CHECKPOINT_BYTES;
-    item_retire(s, index_load(&c->sections));
-    item_retire(s, c);
+    ckpt_memory_retire(&s->memory, index_load(&c->sections));
+    ckpt_memory_retire(&s->memory, c);
 }
 
 void ckpt_store_delete_all(struct ckpt_store *s)
@@ -521,7 +497,7 @@ void ckpt_store_delete_all(struct ckpt_store *s)
     struct ckpt_index *old = index_load(&s->checkpoints);
     atomic_store_explicit(&s->checkpoints, index_new(s, INDEX_ROOM_MIN),
                           memory_order_release);
-    item_retire(s, old);
+    ckpt_memory_retire(&s->memory, old);
     CHECK(s->bytes == 0 && s->checkpoint_count == 0 && s->timer_count == 0);
 }
 
@@ -548,6 +524,9 @@ struct ckpt_section *ckpt_section_next(const struct ckpt_checkpoint *c,
 {
     return index_next(index_load(&c->sections), after);
 }
+
+/* --- contents --------------------------------------------------------------
+ */
 
 static struct ckpt_content *content_of(const struct ckpt_section *section)
 {
@@ -581,8 +560,8 @@ void ckpt_content_read(const struct ckpt_content *content, uint64_t offset,
 static struct ckpt_content *content_new(struct ckpt_store *s,
                                         uint32_t chunk_count)
 {
-    struct ckpt_content *content =
-        item_get(s, sizeof *content + chunk_count * sizeof *content->chunks);
+    struct ckpt_content *content = ckpt_memory_get(
+        &s->memory, sizeof *content + chunk_count * sizeof *content->chunks);
 
     content->version = ++s->version;
     content->chunk_count = chunk_count;
@@ -593,7 +572,8 @@ struct ckpt_section *ckpt_section_create(struct ckpt_store *s,
                                          struct ckpt_checkpoint *c,
                                          uint64_t number, struct bytes id)
 {
-    struct ckpt_section *section = item_get(s, sizeof *section + id.n);
+    struct ckpt_section *section =
+        ckpt_memory_get(&s->memory, sizeof *section + id.n);
     struct ckpt_content *content = content_new(s, 0);
 
     CHECK(id.n <= UINT16_MAX);
@@ -604,6 +584,11 @@ struct ckpt_section *ckpt_section_create(struct ckpt_store *s,
     section->hash = hash_of(s, id);
     atomic_init(&section->content, content);
     section->timer = NULL;
+    section->slot = slot_get(s);
+    section->generation = section->slot == NULL
+                              ? 0
+                              : atomic_load_explicit(&section->slot->generation,
+                                                     memory_order_relaxed);
     section->id_size = (uint16_t)id.n;
     if (id.n > 0)
         memcpy(section->id, id.p, id.n);
@@ -658,7 +643,7 @@ static uint8_t *chunk_new(struct ckpt_store *s, struct range here,
 
     if (data.end == data.begin && kept == 0)
         return NULL;
-    chunk = item_get(s, size);
+    chunk = ckpt_memory_get(&s->memory, size);
     if (data.end - data.begin < size) {
         if (kept > 0)
             memcpy(chunk, old, kept);
@@ -698,7 +683,7 @@ static void chunks_change(struct ckpt_store *s, const struct ckpt_content *old,
             content->chunks[i] =
                 chunk_new(s, here, was, before.end - before.begin, change);
         if (was != NULL)
-            item_retire(s, was);
+            ckpt_memory_retire(&s->memory, was);
     }
 }
 
@@ -723,5 +708,6 @@ void ckpt_section_change(struct ckpt_store *s, struct ckpt_checkpoint *c,
     timer_set(s, &section->timer, c, section, change->expiration_ns);
     /* Release: who finds the content finds it complete. */
     atomic_store_explicit(&section->content, content, memory_order_release);
-    item_retire(s, old);
+    slot_set(s, section, content);
+    ckpt_memory_retire(&s->memory, old);
 }

@@ -6,26 +6,28 @@
  * an immutable object, and a write publishes a new one, which shares all but
  * the chunks that were written to with the one before. Indexes only grow, or
  * are replaced. What was replaced is garbage, and is used again only when no
- * reader can hold it any more: ckpt_store_garbage_take(), then, after a grace
- * period, ckpt_store_garbage_return().
+ * reader can hold it any more: ckpt_memory_garbage_take(), then, after a grace
+ * period, ckpt_memory_garbage_return(). Contents are in an arena that clients
+ * read too, at their own risk (ipc/arena.h).
  *
  * Readers load pointers with acquire, which pairs with the writer's release:
  * who finds an object finds it complete.
  *
- * Pure. Memory comes from free lists, and from malloc() when these are empty; a
- * node that cannot get any ends (CHECK), since it cannot keep its replica. How
- * much a cluster may hold is limited by ckpt.h, on all nodes alike. */
+ * Pure. How much a cluster may hold is limited by ckpt.h, on all nodes alike.
+ */
 #ifndef DAEMON_SERVICE_CKPT_STORE_H
 #define DAEMON_SERVICE_CKPT_STORE_H
 
 #include "daemon/base/bytes.h"
+#include "daemon/service/ckpt_memory.h"
+#include "ipc/arena.h"
 #include "ipc/messages.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { STORE_CHUNK_SIZE = 16384, STORE_NODES_MAX = IPC_NODES_MAX };
+enum { STORE_CHUNK_SIZE = ARENA_CHUNK_SIZE, STORE_NODES_MAX = IPC_NODES_MAX };
 
 struct ckpt_index;
 
@@ -34,14 +36,21 @@ struct ckpt_content {
     uint64_t version; /* no two contents of a daemon have the same */
     uint64_t size;    /* bytes */
     int64_t last_update_ns, expiration_ns;
-    uint32_t chunk_count;
+    uint32_t chunk_count, reserved;
     uint8_t *chunks[]; /* the last may be shorter; NULL: all bytes are 0 */
 };
+/* As clients read it. */
+_Static_assert(sizeof(struct ckpt_content) == sizeof(struct arena_content) &&
+                   offsetof(struct ckpt_content, chunk_count) ==
+                       offsetof(struct arena_content, chunk_count),
+               "arena ABI");
 
 struct ckpt_section {
     uint64_t number; /* in its checkpoint; ascending as they are created */
     uint64_t hash;
     _Atomic(struct ckpt_content *) content;
+    struct arena_slot *slot;  /* for clients; NULL: they have to ask */
+    uint64_t generation;      /* of the slot, while it is this section's */
     struct ckpt_timer *timer; /* writer's; NULL: it never expires */
     uint16_t id_size;
     uint8_t id[];
@@ -80,16 +89,6 @@ struct ckpt_timer {
     uint32_t place;
 };
 
-/* In front of all memory that comes from here. */
-struct ckpt_item {
-    struct ckpt_item *next; /* garbage, or free */
-    uint32_t class;
-    uint32_t bytes;
-};
-
-/* Of memory: 16 << class bytes, and one for what is larger. */
-enum { STORE_CLASSES = 11 };
-
 struct ckpt_store {
     uint64_t seed;    /* of hashes: random, so that nobody chooses collisions */
     uint64_t version; /* the last given to a content */
@@ -98,17 +97,17 @@ struct ckpt_store {
     _Atomic(struct ckpt_index *) checkpoints;
     struct ckpt_timer **timers;
     uint32_t timer_count, timer_room;
-    struct ckpt_item *free[STORE_CLASSES + 1];
-    uint64_t free_bytes;
-    struct ckpt_item *garbage, *garbage_end;
-    uint64_t garbage_bytes;
+    struct ckpt_memory memory;
+    struct arena_shared *arena; /* NULL: none */
+    struct arena_slot *free_slots;
 };
 
 /* What a section, and a checkpoint, counts beside its data. */
 enum { STORE_SECTION_BYTES = 256, STORE_CHECKPOINT_BYTES = 2048 };
 
-/* False: no memory, and nothing to deinit. */
-bool ckpt_store_init(struct ckpt_store *s, uint64_t seed);
+/* `arena`: see ckpt_memory_init(). False: no memory, and nothing to deinit. */
+bool ckpt_store_init(struct ckpt_store *s, uint64_t seed, uint8_t *arena,
+                     uint64_t arena_size);
 
 /* No reader is left. */
 void ckpt_store_deinit(struct ckpt_store *s);
@@ -128,6 +127,10 @@ struct ckpt_section *ckpt_section_find(const struct ckpt_store *s,
                                        struct bytes id);
 struct ckpt_section *ckpt_section_next(const struct ckpt_checkpoint *c,
                                        uint64_t after);
+
+/* Where its slot is in the arena; 0: it has none. */
+uint64_t ckpt_section_slot(const struct ckpt_store *s,
+                           const struct ckpt_section *section);
 
 /* What is in it now; never NULL. */
 const struct ckpt_content *ckpt_content_get(const struct ckpt_section *s);
@@ -177,12 +180,12 @@ void ckpt_section_change(struct ckpt_store *s, struct ckpt_checkpoint *c,
 void ckpt_timer_set(struct ckpt_store *s, struct ckpt_checkpoint *c,
                     int64_t time_ns);
 
+/* Clients may not go on reading what they have read before without asking. */
+void ckpt_store_epoch_next(struct ckpt_store *s);
+/* For readers: is to be read before what an answer is about. */
+uint64_t ckpt_store_epoch(const struct ckpt_store *s);
+
 /* What is due first; NULL: nothing ever. */
 const struct ckpt_timer *ckpt_timer_first(const struct ckpt_store *s);
-
-/* Everything that was replaced or deleted since the last time, for
- * ckpt_store_garbage_return() once no reader can have it; NULL: nothing. */
-struct ckpt_item *ckpt_store_garbage_take(struct ckpt_store *s);
-void ckpt_store_garbage_return(struct ckpt_store *s, struct ckpt_item *garbage);
 
 #endif

@@ -31,7 +31,7 @@ writers_write() {
     for i in "${!writer[@]}"; do
         steps=$((20 * 50))
         until grep -qs '"time"' "$(writer_log "$i")"; do
-            [ $((steps -= 1)) -gt 0 ] || { bad "node $i does not write"; return; }
+            [ $((steps -= 1)) -gt 0 ] || { bad "node $i writes not"; return; }
             sleep 0.02
         done
     done
@@ -96,6 +96,15 @@ OPENAIS_RUNDIR=$S/none "$B/testckpt" >"$S/none.log" 2>&1
 check "testckpt without a daemon fails" [ $? = 1 ]
 check "and says what to do" grep -q 'is aisexec running' "$S/none.log"
 cluster 3
+# A ring of one with nothing to do but the tour: a daemon that sleeps must wake
+# when something expires.
+NETWORK=127.0.0.1 configure 4 totem.transport=unicast \
+    totem.nodes='{127.0.0.1}' totem.mcastport=5500
+spawn 0 "$S/daemon4.log" "$B/aisexec" -f -c "$S/node4.conf" -r "$S/run4"
+daemon[4]=$pid
+logged 4 'regular configuration' || bad "no ring of one"
+OPENAIS_RUNDIR=$S/run4 spawn 0 "$S/idle.log" "$B/testckpt"
+idle=$pid
 OPENAIS_RUNDIR=$S/run2 spawn 2 "$S/testckpt.log" "$B/testckpt"
 testckpt=$pid
 for program in ckptbench ckptbenchth; do
@@ -122,10 +131,15 @@ phase=$((phase + 1))
 for i in 2 3; do
     check "node $i: it is gone when the program was killed" gone $i mortal
 done
-check "testckpt ends" ended $testckpt 15
-check "testckpt finds all as expected" [ "$status" = 0 ]
-check "testckpt: $(tail -n 1 "$S/testckpt.log")" \
-    grep -qE '^[0-9]{3} passed, 0 failed' "$S/testckpt.log"
+# toured PID LOG TEXT: testckpt has ended, and everything was as it expects.
+toured() {
+    check "testckpt ends, $3" ended "$1" 20
+    check "all is as it expects" [ "$status" = 0 ]
+    check "$(tail -n 1 "$2")" grep -qE '^[0-9]{3} passed, 0 failed' "$2"
+}
+toured $testckpt "$S/testckpt.log" "three nodes"
+toured $idle "$S/idle.log" "alone, at rest"
+stop 4
 
 # --- a node is killed under load ----------------------------------------------
 
@@ -183,4 +197,17 @@ writers_end "a joiner came"
 [ -n "$SAN" ] || check "the longest write took $((longest / 1000)) ms" \
     [ "${longest:-1000000}" -lt 1000000 ]
 same many "a joiner has all after $took s"
+
+# --- a reader of a daemon that is killed --------------------------------------
+
+# What it reads stays in its memory; it must be told all the same.
+OPENAIS_RUNDIR=$S/run3 spawn 3 "$S/reader.log" "$B/ckptbenchth" --json --read \
+    --threads 1 --size 64 --seconds 60 --every 0.1
+reader=$pid
+until grep -qs '"time"' "$S/reader.log" || ! kill -0 "$reader"; do
+    sleep 0.02
+done
+stop 3 KILL
+check "a reader ends when its daemon is killed" ended "$reader" 10
+check "and names the error" grep -q LIBRARY "$S/reader.log"
 finish

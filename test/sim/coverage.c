@@ -60,6 +60,19 @@ static const char *const tally_names[TALLY_COUNT] = {
     [TALLY_DISK_EMPTY] = "starts from a lost ring sequence",
 };
 
+static const char *const service_names[SERVICES] = {"toy", "ckpt"};
+
+static const char *const service_tally_names[REPLICAS_TALLIES] = {
+    [REPLICAS_FINISHED] = "states got whole",
+    [REPLICAS_RESUMED] = "exchanges gone on with in another configuration",
+    [REPLICAS_RESTARTED] = "parts of a state given up for another",
+    [REPLICAS_DONORS_LOST] = "donors that ended in the midst of it",
+    [REPLICAS_MERGES] = "merges of parts, both written to",
+    [REPLICAS_APART] = "merges of histories, both written to",
+    [REPLICAS_BEGUN_ANEW] = "parts of a state of which nobody had the whole",
+    [REPLICAS_KEPT] = "promises kept through merges",
+};
+
 void coverage_count(struct results *r, enum totem_state from,
                     enum totem_state to, const char *reason, uint64_t count)
 {
@@ -108,6 +121,11 @@ void coverage_print(struct results *r)
     for (uint32_t i = 0; i < TALLY_COUNT; i++)
         printf("  %10llu  %s\n", (unsigned long long)r->tallies[i],
                tally_names[i]);
+    for (uint32_t i = 0; i < SERVICES; i++)
+        for (uint32_t k = 0; k < REPLICAS_TALLIES; k++)
+            printf("  %10llu  %s: %s\n", (unsigned long long)r->services[i][k],
+                   service_names[i], service_tally_names[k]);
+    printf("  %10llu  promises to clients\n", (unsigned long long)r->promises);
     printf("not to be seen:\n");
     for (uint32_t i = 0; i < TRANSITIONS; i++)
         if (transitions[i].why_not != NULL)
@@ -165,6 +183,11 @@ uint32_t coverage_check(const struct results *r)
     for (uint32_t i = 0; i < TALLY_COUNT; i++)
         if (r->tallies[i] == 0 && ++wrong > 0)
             printf("FAILED coverage: no %s\n", tally_names[i]);
+    for (uint32_t i = 0; i < SERVICES; i++)
+        for (uint32_t k = 0; k < REPLICAS_TALLIES; k++)
+            if (r->services[i][k] == 0 && ++wrong > 0)
+                printf("FAILED coverage: %s: no %s\n", service_names[i],
+                       service_tally_names[k]);
     return wrong;
 }
 
@@ -183,6 +206,10 @@ void results_add(struct results *to, const struct results *from)
         to->faults[i] += from->faults[i];
     for (uint32_t i = 0; i < TALLY_COUNT; i++)
         to->tallies[i] += from->tallies[i];
+    for (uint32_t i = 0; i < SERVICES; i++)
+        for (uint32_t k = 0; k < REPLICAS_TALLIES; k++)
+            to->services[i][k] += from->services[i][k];
+    to->promises += from->promises;
     for (uint32_t i = 0; i < from->coverage_count; i++)
         coverage_count(to, from->coverage[i].from, from->coverage[i].to,
                        from->coverage[i].reason, from->coverage[i].count);

@@ -69,9 +69,9 @@ void load_add(struct world *w, struct node *n, uint32_t count)
 static void content_make(struct world *w, uint32_t message, uint32_t size,
                          uint8_t *content)
 {
-    uint64_t key = trace_message_key(w->trace, message);
+    uint64_t key = random_mix(trace_message_key(w->trace, message));
     for (uint32_t i = 0; i < size; i += 8) {
-        uint64_t word = random_hash(key, i);
+        uint64_t word = random_mix(key += 0x9e3779b97f4a7c15u);
         memcpy(content + i, &word, size - i < 8 ? size - i : 8);
     }
     for (uint32_t i = 0; i < NUMBER_SIZE; i++)
@@ -153,6 +153,7 @@ static enum group_put_result put(struct node *n, const struct pending *m)
 static bool message_abandoned(struct world *w, struct node *n)
 {
     if (n->message == TRACE_NONE || !group_is_partial(n->group) ||
+        services_are_half_sent(n) ||
         !random_chance(&w->random, w->scenario->abandon_ppm))
         return false;
     world_note(w, "node %u abandons a message", n->id);
@@ -194,7 +195,12 @@ uint32_t load_visit(struct world *w, struct node *n)
         n->payload_max = room;
     message_abandoned(w, n);
     bool more = true;
+    if (group_is_partial(n->group) && !services_are_half_sent(n))
+        more = put_first(w, n);
     while (more) {
+        more = services_visit(w, n);
+        if (!more)
+            break;
         if (n->pending_count == 0 && s->saturate &&
             n->place < s->load_senders && w->now_ns < s->load_end_ns)
             load_add(w, n, 4);
@@ -202,7 +208,8 @@ uint32_t load_visit(struct world *w, struct node *n)
     }
     group_flush(n->group, n->totem);
     size_t payload = n->payload_max != 0 ? n->payload_max : 256;
-    return (uint32_t)((n->pending_bytes + payload - 1) / payload);
+    size_t left = n->pending_bytes + services_backlog(n);
+    return (uint32_t)((left + payload - 1) / payload);
 }
 
 // --- delivery ---------------------------------------------------------------

@@ -99,6 +99,7 @@ static void configuration_arrives(struct world *w, struct node *n,
 {
     note_configuration(w, n, c);
     trace_configuration(w->trace, n->process, c);
+    services_configuration(w, n, c);
     if (c->transitional || trace_violation(w->trace) != NULL)
         return;
     n->ring_id = c->ring_id;
@@ -155,7 +156,7 @@ static void handle_event(struct world *w, struct node *n,
     while (group_next(n->group, &out)) {
         if (out.kind == GROUP_EVENT_CONFIGURATION)
             configuration_arrives(w, n, out.configuration);
-        else
+        else if (!services_delivered(w, n, &out))
             load_delivered(w, n, &out);
     }
 }
@@ -217,7 +218,8 @@ static void step(struct world *w, struct node *n, struct totem_in *in)
 
 static void submit_if_wanted(struct world *w, struct node *n)
 {
-    if (n->up && n->pending_count > 0 && totem_wants_submit(n->totem)) {
+    if (n->up && (n->pending_count > 0 || services_want(w, n)) &&
+        totem_wants_submit(n->totem)) {
         struct totem_in in = {.kind = TOTEM_IN_SUBMIT};
         step(w, n, &in);
     }
@@ -394,6 +396,7 @@ void node_start(struct world *w, struct node *n)
                                          .message_size_max = SIM_MESSAGE_MAX});
     CHECK(n->totem != NULL && n->group != NULL);
     n->process = trace_start(w->trace, n->id, n->incarnation);
+    services_start(w, n);
     n->up = true;
     n->frozen = false;
     n->sends_left = UINT32_MAX;
@@ -437,6 +440,7 @@ void node_stop(struct world *w, struct node *n, enum trace_end how)
     if (how == TRACE_CRASHED)
         world_note(w, "node %u crashes", n->id);
     disk_write(w, n, how);
+    services_stop(w, n);
     totem_free(n->totem);
     group_free(n->group);
     n->totem = NULL;

@@ -5,17 +5,10 @@
 
 #include "daemon/base/check.h"
 
-static uint64_t mix(uint64_t z)
-{
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-    return z ^ z >> 31;
-}
-
 void random_seed(struct random *r, uint64_t seed)
 {
     for (int i = 0; i < 4; i++)
-        r->s[i] = mix(seed += 0x9e3779b97f4a7c15u);
+        r->s[i] = random_mix(seed += 0x9e3779b97f4a7c15u);
 }
 
 static uint64_t rotate(uint64_t x, int n)
@@ -59,5 +52,5 @@ bool random_chance(struct random *r, uint32_t ppm)
 
 uint64_t random_hash(uint64_t a, uint64_t b)
 {
-    return mix(mix(a + 0x9e3779b97f4a7c15u) + b);
+    return random_mix(random_mix(a + 0x9e3779b97f4a7c15u) + b);
 }

@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NOWHERE = 0, HASH_EVERY = 8, PIECE_TYPE = 3 };
+enum { NOWHERE = 0, HASH_EVERY = 16, PIECE_TYPE = 3 };
 
 /* A configuration at the end of a way; NOWHERE: none, no state. */
 struct way {

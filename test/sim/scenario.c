@@ -441,6 +441,20 @@ static void make_failed_receiver(struct scenario *s, struct random *r)
     s->bound_ns += 5000 * SIM_MS;
 }
 
+/* Exchanges take long enough for something to come in between: some thirty
+ * pieces of the small service's state, a handful of the checkpoints'. */
+static void make_services(struct scenario *s, struct random *r)
+{
+    uint32_t nodes = s->node_count > 8 ? s->node_count / 8 : 1;
+    s->service_ops = (uint32_t)random_scale(r, 30, 500 / nodes);
+    s->service_ppm = (uint32_t)random_scale(r, 20000, 1000000);
+    s->service_burst = (uint32_t)random_scale(r, 1, 8);
+    s->service_items = (uint32_t)random_scale(r, 10, 400);
+    s->service_items_in_piece = (uint32_t)random_scale(r, 1, 20);
+    s->service_size = (uint32_t)random_scale(r, 8, 4096);
+    s->piece_pause_ns = random_scale(r, SIM_MS, 400 * SIM_MS);
+}
+
 void scenario_make(struct scenario *s, uint64_t seed, uint32_t node_count)
 {
     struct random random, *r = &random;
@@ -459,6 +473,7 @@ void scenario_make(struct scenario *s, uint64_t seed, uint32_t node_count)
     if (class == CLASS_ODD_LOSS && s->node_count < 10 &&
         random_chance(r, 300000))
         make_failed_receiver(s, r);
+    make_services(s, r);
 }
 
 /* All within a second on a local network, as daemons that boot with their
@@ -507,4 +522,9 @@ void scenario_print(const struct scenario *s)
            (unsigned long long)s->load_bytes, s->load_senders, s->safe_percent,
            s->saturate ? ", saturating" : "", s->fault_count,
            (double)s->heal_ns / 1e6, (double)s->bound_ns / 1e6);
+    printf("services: %u times %u operations at most, by %u ppm; %u items, %u "
+           "in a piece, up to %u bytes; %.3f ms between pieces\n",
+           s->service_ops, s->service_burst, s->service_ppm, s->service_items,
+           s->service_items_in_piece, s->service_size,
+           (double)s->piece_pause_ns / 1e6);
 }

@@ -55,6 +55,10 @@ static bool less_load(struct shrink *k, struct scenario *s)
            try_it(k, s, &smaller))
         any = true;
     smaller = *s;
+    while ((smaller.service_ops = s->service_ops / 2) > 0 &&
+           try_it(k, s, &smaller))
+        any = true;
+    smaller = *s;
     smaller.load_senders = 1;
     if (s->load_senders > 1)
         any |= try_it(k, s, &smaller);

@@ -3,14 +3,16 @@
  *
  * A seed gives a scenario (scenario.c): nodes, network, load, faults. A world
  * (world.c) runs it: the pure core of every node (node.c), the packets between
- * them (network.c), the faults (fault.c). Everything that happens is recorded
- * in a trace and checked (check.h). The same seed gives the same run. */
+ * them (network.c), replicated services (service.c), the faults (fault.c).
+ * Everything that happens is recorded in a trace and checked (check.h). The
+ * same seed gives the same run. */
 #ifndef TEST_SIM_SIM_H
 #define TEST_SIM_SIM_H
 
 #include "daemon/group/group.h"
 #include "daemon/totem/totem.h"
 #include "test/sim/check.h"
+#include "test/sim/replicas.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -26,6 +28,13 @@ enum { SIM_MESSAGE_MAX = 65536, SIM_FAULTS_MAX = 64 };
 struct random {
     uint64_t s[4];
 };
+
+static inline uint64_t random_mix(uint64_t z)
+{
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+    return z ^ z >> 31;
+}
 
 void random_seed(struct random *r, uint64_t seed);
 uint64_t random_next(struct random *r);
@@ -113,6 +122,12 @@ struct scenario {
     uint64_t load_bytes, load_interval_ns;
     uint32_t load_burst, load_senders, safe_percent, abandon_ppm;
     bool saturate; /* the queue of a sender is never empty */
+    /* replicated services */
+    uint32_t service_ops; /* times that clients want something; 0: no service */
+    uint32_t service_ppm, service_burst;
+    uint32_t service_items, service_items_in_piece; /* of the small one */
+    uint32_t service_size;                          /* of contents, bytes */
+    uint64_t piece_pause_ns;
     /* time */
     uint64_t load_end_ns, heal_ns, bound_ns;
     uint32_t final_parts; /* the network stays in as many parts */
@@ -148,6 +163,7 @@ enum sim_event_kind {
     SIM_ARRIVAL, /* packet at node, on a channel */
     SIM_RUN,     /* node takes the next packet of its queues */
     SIM_LOAD,    /* node gets messages to send */
+    SIM_SERVICE, /* node's services are looked at */
     SIM_FAULT,   /* begins */
     SIM_FAULT_END,
     SIM_BREAK, /* what recovery_break says befalls a ring being formed */
@@ -193,6 +209,7 @@ struct node {
     uint32_t process; /* in the trace */
     struct totem *totem;
     struct group *group;
+    struct services *services; /* NULL: the scenario has none */
     uint32_t sends_left;       /* then it crashes; UINT32_MAX: never */
     uint64_t restart_after_ns; /* a crash; SIM_NEVER: not by itself */
     /* reception */
@@ -247,11 +264,14 @@ struct coverage {
 
 enum { COVERAGE_MAX = 256 };
 
+enum { SERVICES = 2 }; /* the small one, checkpoints */
+
 struct results { /* of any number of runs */
     uint64_t passed, failed, skipped;
     uint64_t virtual_ns, messages, deliveries, configurations, packets, steps;
     uint64_t faults[FAULT_KINDS];
     uint64_t tallies[TALLY_COUNT];
+    uint64_t services[SERVICES][REPLICAS_TALLIES], promises;
     struct coverage coverage[COVERAGE_MAX];
     uint32_t coverage_count;
 };
@@ -306,6 +326,10 @@ struct world {
     uint32_t short_messages[2][65536]; /* by content, of 1 and 2 bytes */
     uint32_t short_count[2];
     uint8_t *expected;
+    /* services */
+    struct replicas *replicas[SERVICES];
+    struct random service_random;
+    uint32_t service_ops_left, service_promises;
     uint64_t steps, packets;
     bool verbose, trace_packets;
 };
@@ -360,6 +384,27 @@ uint32_t load_visit(struct world *w, struct node *n);
 /* A message came out of the group layer. */
 void load_delivered(struct world *w, struct node *n,
                     const struct group_event *e);
+
+// --- service.c --------------------------------------------------------------
+
+void services_open(struct world *w);
+void services_end(struct world *w); /* all is well: what is there? */
+void services_close(struct world *w);
+void services_start(struct world *w, struct node *n);
+void services_stop(struct world *w, struct node *n);
+void services_poll(struct world *w, struct node *n);
+void services_configuration(struct world *w, struct node *n,
+                            const struct totem_configuration *c);
+/* False: the message is for no service. */
+bool services_delivered(struct world *w, struct node *n,
+                        const struct group_event *e);
+/* Puts what is due into the open visit; false: it is full. */
+bool services_visit(struct world *w, struct node *n);
+bool services_are_half_sent(const struct node *n);
+size_t services_backlog(const struct node *n); /* bytes */
+/* Would a visit be of use? */
+bool services_want(struct world *w, struct node *n);
+bool services_are_well(const struct node *n, const char **why);
 
 // --- fault.c ----------------------------------------------------------------
 

@@ -108,7 +108,9 @@ static bool node_is_well(struct world *w, const struct node *n,
     if (n->pending_count > 0)
         return false;
     *why = "messages are not delivered";
-    return n->delivered_in_ring == sent && n->owed == 0;
+    if (n->delivered_in_ring != sent || n->owed != 0)
+        return false;
+    return services_are_well(n, why);
 }
 
 static const struct node *find_unwell(struct world *w, const char **why)
@@ -200,6 +202,9 @@ static void world_event(struct world *w, const struct sim_event *e)
         break;
     case SIM_LOAD:
         load_event(w, n);
+        break;
+    case SIM_SERVICE:
+        services_poll(w, n);
         break;
     case SIM_FAULT:
         fault_begin(w, e->value);
@@ -296,6 +301,7 @@ static struct world *world_new(const struct scenario *s,
     w->hole = TRACE_NONE;
     w->well_since_ns = w->formed_ns = SIM_NEVER;
     nodes_new(w);
+    services_open(w);
     for (uint32_t i = 0; i < s->fault_count; i++)
         world_at(w, s->faults[i].at_ns,
                  (struct sim_event){.kind = SIM_FAULT, .value = i});
@@ -310,6 +316,7 @@ static void world_free(struct world *w)
             packet_release(w->heap[i].packet);
     for (uint32_t i = 0; i < w->node_count; i++) {
         struct node *n = &w->nodes[i];
+        services_stop(w, n);
         queue_clear(&n->token_queue);
         queue_clear(&n->data_queue);
         free(n->token_queue.items);
@@ -319,6 +326,7 @@ static void world_free(struct world *w)
         free(n->pending);
         free(n->content);
     }
+    services_close(w);
     trace_free(w->trace);
     free(w->heap);
     free(w->nodes);
@@ -373,6 +381,8 @@ bool world_run(const struct scenario *s, bool verbose, bool packets,
     for (uint32_t i = 0; i < w->node_count; i++)
         if (w->nodes[i].up)
             node_stats_check(w, &w->nodes[i]);
+    if (w->done)
+        services_end(w);
     trace_check(w->trace);
     const char *violation = trace_violation(w->trace);
     snprintf(text, text_size, "%s", violation == NULL ? "" : violation);

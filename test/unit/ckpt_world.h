@@ -80,7 +80,7 @@ static struct world {
     /* What has happened. */
     uint32_t results[CODES][CODES]; /* by type - OPEN, result */
     uint32_t plans, exchanges, given_up, reopened, gone, made_ids, late;
-    uint32_t expired, untaken, died, compared, ticks;
+    uint32_t expired, untaken, unsaid, died, compared, ticks;
 } world;
 
 static uint64_t random_state = 1;
@@ -497,8 +497,8 @@ static inline void send_unsent(struct node *n)
     n->unsent = NULL;
 }
 
-/* What the node has to say itself. True: it had something. */
-static inline bool say(struct node *n)
+/* What the node has to say itself, not sent yet. True: it had something. */
+static inline bool begin_to_say(struct node *n)
 {
     uint8_t data[CKPT_MESSAGE_SIZE_MAX];
 
@@ -510,8 +510,15 @@ static inline bool say(struct node *n)
     struct w_message *m = m_alloc(sizeof *m + size);
     *m = (struct w_message){.sender = n->id, .n = size};
     memcpy(m->data, data, size);
-    enqueue(n, m);
+    n->unsent = m;
     return true;
+}
+
+static inline bool say(struct node *n)
+{
+    bool any = begin_to_say(n);
+    send_unsent(n);
+    return any;
 }
 
 /* --- configurations ------------------------------------------------------- */
@@ -524,6 +531,7 @@ static inline void untake(struct node *n)
     if (m == NULL)
         return;
     n->unsent = NULL;
+    world.unsaid += m->pend == NULL;
     if (m->pend != NULL && m->pend->alive) {
         ckpt_untake(n->k, m->pend->client);
         n->pend[m->pend->client] = NULL;
@@ -568,6 +576,26 @@ static inline void configure_all(void)
     configure((const uint32_t[NODES + 1]){0, 1, 1, 1, 1});
 }
 
+/* When all is still: a node is counted for what its clients have open, and
+ * nothing else. */
+static inline void compare_handles(const struct node *n)
+{
+    uint32_t used = 0;
+
+    if (n->k == NULL || !is_whole(n))
+        return;
+    for (const struct m_checkpoint *m = n->model->checkpoints; m; m = m->next) {
+        uint32_t open = 0;
+        for (uint32_t i = 0; i < HANDLES; i++)
+            open += n->handles[i].state == W_OPEN &&
+                    n->handles[i].number == m->number;
+        EXPECT(open == m->refs[n->id]);
+    }
+    for (uint32_t i = 0; i < HANDLES; i++)
+        used += n->handles[i].state != W_NONE;
+    EXPECT(ckpt_stats_get(n->k).handles == used);
+}
+
 /* Everything that is under way, until nobody has anything to say. */
 static inline void settle(void)
 {
@@ -586,6 +614,8 @@ static inline void settle(void)
             while (world.parts[i].end != NULL && deliver(&world.parts[i]))
                 any = true;
     }
+    for (uint32_t id = 1; id <= NODES; id++)
+        compare_handles(&world.nodes[id]);
 }
 
 /* --- requests ------------------------------------------------------------- */

@@ -74,7 +74,7 @@ static struct {
     struct server_stats stats;
     uint64_t ring_seq;
     bool have_configuration;
-    bool alone; /* configurations of one member */
+    bool alone;        /* configurations of one member */
     struct clm *other; /* the CLM service of a second node, made up too */
     /* of the visit */
     size_t left, partial_done;

@@ -102,6 +102,26 @@ static void test_active_by_another(void)
     end();
 }
 
+/* It is this node's, as long as somebody here has it open. */
+static void test_active_closed(void)
+{
+    SaCkptCheckpointCreationAttributesT a = attributes();
+    begin();
+    a.retentionDuration = SA_TIME_END;
+    a.creationFlags = SA_CKPT_WR_ACTIVE_REPLICA | SA_CKPT_CHECKPOINT_COLLOCATED;
+    SaCkptCheckpointHandleT ck = open_with("co", a), other = open_with("co", a);
+    IS(saCkptActiveReplicaSet(ck), OK);
+    IS(create_text(ck, "s", "kept"), OK);
+    IS(saCkptCheckpointClose(ck), OK);
+    CU_ASSERT_TRUE(holds_text(other, "s", "kept"));
+    IS(saCkptCheckpointClose(other), OK);
+    ck = open_with("co", a);
+    IS(create_text(ck, "t", "x"), ERR_NOT_EXIST);
+    IS(saCkptActiveReplicaSet(ck), OK);
+    CU_ASSERT_TRUE(holds_text(ck, "s", "kept"));
+    end();
+}
+
 static void test_retention_0(void)
 {
     begin();
@@ -653,6 +673,7 @@ static const struct unit_test tests[] = {
     {"6 two handles, two processes", test_shared},
     {"6 creation flags", test_kinds},
     {"6 active replica set by another handle", test_active_by_another},
+    {"6 active replica goes with its node's last handle", test_active_closed},
     {"6 retention 0", test_retention_0},
     {"6 retention begins, stops, ends", test_retention},
     {"6 retention is set; of 10 ns", test_retention_set},

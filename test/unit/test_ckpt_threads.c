@@ -430,6 +430,27 @@ static void test_handles_max(void)
     end();
 }
 
+/* An iteration ends with its checkpoint, and with the instance: else there
+ * would soon be no handles left. */
+static void test_handles_end(void)
+{
+    enum { MANY = HANDLES_MAX * 3 / 4 };
+    SaCkptSectionIterationHandleT i;
+    begin();
+    for (int round = 0; round < 4; round++) {
+        SaCkptCheckpointHandleT ck = open_one("n");
+        for (int n = 0; n < MANY; n++)
+            IS(saCkptSectionIterationInitialize(ck, 5, 0, &i), OK);
+        if (round % 2 == 0) {
+            IS(saCkptCheckpointClose(ck), OK);
+        } else {
+            IS(saCkptFinalize(h), OK);
+            h = open_handle(&callbacks);
+        }
+    }
+    end();
+}
+
 /* --- given up ------------------------------------------------------------- */
 
 static void test_late_open(void)
@@ -574,6 +595,7 @@ static void test_stopped(void)
         data[i] = (uint8_t)(i * 5 + i / 200);
     IS(create(ck, "s", SA_TIME_END, data, LARGE), OK);
     kill(pid, SIGSTOP);
+    CU_ASSERT_EQUAL(waitpid(pid, &exit_status, WUNTRACED), pid);
     uint64_t before = mono_ms();
     IS(read_at(ck, "s", 0, got, &n), ERR_TRY_AGAIN);
     CU_ASSERT(mono_ms() - before >= 9900 && mono_ms() - before < 30000);
@@ -759,6 +781,7 @@ static const struct unit_test tests[] = {
     {"finalize while requests wait", test_finalize_waiting},
     {"finalize in a callback, in use", test_finalize_in_callback},
     {"as many handles as there may be", test_handles_max},
+    {"handles end with what they came from", test_handles_end},
     {"opens that were given up", test_late_open},
     {"the same, then only dispatches", test_late_dispatch},
     {"as many late replies as there may be", test_late_max},

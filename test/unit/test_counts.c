@@ -574,11 +574,12 @@ static const char *const allowed =
     "(EVP|OSSL_PARAM|urcu_qsbr|(__)?cds_wfcq)_.*|CRYPTO_memcmp|abort|"
     "_GLOBAL_OFFSET_TABLE_|__errno_location|explicit_bzero|mem(cmp|set)|"
     "snprintf|str(error|len)|clock_gettime|pthread_(atfork|join|once|self|"
-    "mutex(attr)?_[a-z]*)|epoll_c(tl|reate1)|eventfd|socket|socketpair|connect|"
+    "(mutex|cond)(attr)?_[a-z]*)|epoll_c(tl|reate1)|eventfd|socket|socketpair|"
+    "connect|"
     "setsockopt|shutdown|close|getrandom|munmap";
 
 static const char *const objects =
-    "api/client.o api/evs.o api/handle.o ipc/ring.o ipc/spin.o "
+    "api/client.o api/dispatch.o api/evs.o api/handle.o ipc/ring.o ipc/spin.o "
     "daemon/server/server.o daemon/server/take.o daemon/server/client.o "
     "daemon/server/worker.o daemon/server/protocol.o daemon/server/mailbox.o "
     "daemon/server/view.o daemon/server/query.o daemon/server/serve_*.o "

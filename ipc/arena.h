@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* arena.h - memory with the contents of checkpoints, which the daemon writes
+ * and its clients read.
+ *
+ * One memfd for all clients of the CKPT service, which map it for reading only:
+ * the daemon has sealed it against everything else. A client learns from the
+ * answer to a query where the *slot* of a section is, and then reads the
+ * section without asking anybody.
+ *
+ * The daemon does not know of these readers, and uses memory again that they
+ * may be looking at. So whatever is read here is checked to be within the arena
+ * before it is followed, and nothing of it is believed until the reader has
+ * seen afterwards that the slot is still the section's, and still has the same
+ * content:
+ *
+ *     reader: slot, content, bytes; then again   daemon: new content in other
+ *             generation, content, version               memory; slot; and much
+ *                                                         later uses the old
+ *                                                         memory again
+ *
+ * The daemon writes the slot with release before it touches the old memory, and
+ * the reader reads the slot again behind an acquire fence: if he has read a
+ * byte that was written to that memory later, he sees that the slot has
+ * changed. No two contents have the same version, so that he is not deceived by
+ * a content in the same place either.
+ *
+ * Addresses are the daemon's; they count from the address that the welcome
+ * gives for the arena's beginning. */
+#ifndef IPC_ARENA_H
+#define IPC_ARENA_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { ARENA_MAGIC = 0x61656e61, ARENA_HEADER_SIZE = 4096 };
+
+/* ABI: on change, bump IPC_VERSION. At the arena's beginning. */
+struct arena_shared {
+    uint32_t magic, version;
+    /* Changes when a checkpoint may not be read any more although its sections
+     * are there. */
+    _Atomic uint64_t epoch;
+};
+
+/* Where a section's content is. */
+struct arena_slot {
+    _Atomic uint64_t generation; /* changes when it is another section's */
+    _Atomic uint64_t content;    /* address; 0: to be asked for */
+};
+_Static_assert(sizeof(struct arena_slot) == 16, "arena ABI");
+
+/* A section's content; never written to while a slot names it. Each chunk has
+ * ARENA_CHUNK_SIZE bytes of it, the last one the rest; address 0: all are 0. */
+struct arena_content {
+    uint64_t version;
+    uint64_t size; /* bytes */
+    int64_t last_update_ns, expiration_ns;
+    uint32_t chunk_count;
+    uint32_t reserved;
+    uint64_t chunks[];
+};
+_Static_assert(sizeof(struct arena_content) == 40, "arena ABI");
+
+enum { ARENA_CHUNK_SIZE = 16384 - 16 };
+
+struct arena {
+    uint8_t *at; /* NULL: there is none */
+    uint64_t size;
+};
+
+/* Makes the memfd and maps it for writing: a descriptor, or -errno. */
+int arena_create(struct arena *a, uint64_t size_bytes);
+
+/* Maps it for reading: 0 or -errno. */
+int arena_map(struct arena *a, int fd, uint64_t size_bytes);
+void arena_unmap(struct arena *a);
+
+#endif
