@@ -10,10 +10,13 @@
  *
  * A checkpoint has a name, known in the whole cluster, and sections, each with
  * an id and bytes. Every node that runs the service keeps a copy (a replica),
- * and all are changed in the same order: a write has reached all of them when
- * it returns, and who reads on any node after that sees it. So the three kinds
- * of checkpoint (SA_CKPT_WR_...) differ here only in which functions they
- * allow. Only a collocated one whose active replica nobody has set yet has
+ * and all are changed in the same order. A write returns when it has its place
+ * in that order: this node has applied it, whole, and every node that stays in
+ * the cluster with this one does, most of them at the same time. The three
+ * kinds of checkpoint (SA_CKPT_WR_...) differ in which functions they allow;
+ * and where the daemon's file says ckpt { safe: on }, a write to one of
+ * SA_CKPT_WR_ALL_REPLICAS returns only when every node has received it, as
+ * saCkptCheckpointSynchronize() always does. Only a collocated one whose active replica nobody has set yet has
  * none, and then most functions give SA_AIS_ERR_NOT_EXIST.
  *
  * Threads: every function may be called with the same handle from any threads

@@ -544,6 +544,7 @@ static size_t take_request(struct ckpt *k, const struct ckpt_request *r,
 
     memcpy(&request, r->head, sizeof request);
     o->async = r->type == IPC_SUBMIT_CKPT_SYNCHRONIZE && request.async != 0;
+    k->pending[r->client].safe = r->type == IPC_SUBMIT_CKPT_SYNCHRONIZE;
     o->invocation = request.invocation;
     o->handle = request.handle;
     h = handle_of(k, r->client, request.handle);

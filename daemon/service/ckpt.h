@@ -89,7 +89,8 @@ bool ckpt_may_take(const struct ckpt *k, uint32_t client);
 size_t ckpt_take(struct ckpt *k, const struct ckpt_request *r, uint8_t *to);
 
 /* Is what was taken for the client to be delivered only when all nodes have it?
- * So configured, for writes to checkpoints of SA_CKPT_WR_ALL_REPLICAS. */
+ * Synchronize is; and, if so configured, writes to checkpoints of
+ * SA_CKPT_WR_ALL_REPLICAS. */
 bool ckpt_is_safe(const struct ckpt *k, uint32_t client);
 
 /* What was taken has not been sent, and never will be. */

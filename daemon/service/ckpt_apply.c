@@ -304,7 +304,7 @@ static uint32_t op_active_set(struct work *w)
     return IPC_OK;
 }
 
-/* All replicas are the same at any place of the order, this one too. */
+/* It comes when all nodes have all that was before it; see ckpt_is_safe(). */
 static uint32_t op_synchronize(struct work *w)
 {
     struct ckpt_checkpoint *c = checkpoint_of(w, read_u64(&w->r));

@@ -167,7 +167,7 @@ static bool read_piece(struct reader *r, struct replica_piece *p)
     p->ring_id = read_ring_id(r);
     p->first = read_u64(r);
     p->count = read_u32(r);
-    if (p->count > REPLICA_BITS_MAX || p->first > index_max)
+    if (p->count > REPLICA_BITS_MAX)
         return false;
     p->results = read_bytes(r, results_size(p->count));
     p->cursor = read_cursor(r);

@@ -59,6 +59,11 @@ static struct world {
     uint32_t differ;      /* states that differ at one place */
 } world;
 
+static inline struct node *node(uint32_t id)
+{
+    return &world.nodes[id];
+}
+
 static uint64_t random_state = 1;
 
 static inline uint32_t pick(uint32_t below)
@@ -333,12 +338,47 @@ static inline const struct replica_stats *stats(uint32_t id)
 static inline void expect_one_state(const uint32_t *ids)
 {
     struct replica_place first = replica_place_get(world.nodes[ids[0]].r);
+    uint64_t operations = stats(ids[0])->operations;
     for (; *ids != 0; ids++) {
         struct replica_place at = replica_place_get(world.nodes[*ids].r);
         CU_ASSERT(replica_ready(world.nodes[*ids].r));
         CU_ASSERT_EQUAL(memcmp(&at, &first, sizeof at), 0);
         CU_ASSERT_EQUAL(stats(*ids)->kept_bytes, 0);
+        CU_ASSERT_EQUAL(stats(*ids)->operations, operations);
     }
+}
+
+/* --- stories -------------------------------------------------------------- */
+
+/* Every kind of operation, here and there. */
+static inline void some_ops(uint32_t id, uint32_t number)
+{
+    op(id, TOY_APPEND, 0, number);
+    op(id, TOY_APPEND_IF_EVEN, 0, 2 * number + 1);
+    op(id, TOY_CHANGE, number, 77);
+    op(id, TOY_CHANGE, 1000 + number, 1); /* fails */
+    op(id, TOY_REMOVE, number + 1, 0);
+    op(id, TOY_REMOVE, number + 1, 0); /* fails */
+    op(id, TOY_OPEN, 0, 0);
+    op(id, TOY_APPEND_IF_EVEN, 0, 2 * number);
+    if (number % 2 == 0)
+        op(id, TOY_CHANGE_ALL, 0, number);
+    if (number % 3 == 0)
+        op(id, TOY_REMOVE_FIRST, 0, 0);
+}
+
+/* A world in which 1 and 2 hold 30 items, and 3 is about to get them. */
+static inline void exchange_begin(void)
+{
+    world_begin(4);
+    CONFIGURE(1, 2);
+    run();
+    appends(1, 30);
+    op(2, TOY_OPEN, 0, 0);
+    deliver_all();
+    CONFIGURE(1, 2, 3);
+    infos();
+    deliver_all();
 }
 
 #endif
