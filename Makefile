@@ -182,8 +182,10 @@ $(B)/unit/test_ckpt_rules: | $(B)/libSaCkpt.so
 $(B)/unit/test_init_failure: private LDFLAGS += $(addprefix -Wl$(comma)--wrap=,\
     malloc calloc realloc aligned_alloc strdup free)
 
-# Its copies, allocations and system calls are counted.
-$(B)/unit/test_counts: private LDFLAGS += $(addprefix -Wl$(comma)--wrap=,\
+# Their copies, allocations and system calls are counted.
+$(B)/unit/test_counts_ckpt: $(B)/libSaCkpt.a
+$(B)/unit/test_counts $(B)/unit/test_counts_ckpt: private LDFLAGS += \
+    $(addprefix -Wl$(comma)--wrap=,\
     memcpy memmove EVP_EncryptUpdate EVP_DecryptUpdate \
     malloc calloc realloc aligned_alloc free pthread_setname_np \
     read write send recv sendmsg recvmsg sendmmsg recvmmsg poll ppoll \

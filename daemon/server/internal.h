@@ -202,9 +202,9 @@ struct server {
     uint8_t own[CKPT_MESSAGE_SIZE_MAX];
     uint32_t own_size; /* 0: none */
     uint8_t own_service;
-    /* Bytes, of the visits: what clients sent in the last ones, and how much of
-     * a state may be sent in this one. */
-    uint64_t client_bytes, piece_bytes;
+    /* Bytes: what was delivered since the last visit, but of states; and how
+     * much of a state may be sent. */
+    uint64_t traffic, piece_bytes;
     struct handover garbage;         /* of the checkpoints */
     struct ckpt_item *garbage_items; /* NULL: none is away */
     struct mailbox inbox;            /* from the admission thread */

@@ -406,6 +406,10 @@ const struct service *service_of(const struct client *c)
 
 void server_deliver(struct server *s, const struct group_event *event)
 {
+    if (event->kind == GROUP_EVENT_MESSAGE &&
+        (event->message.service != GROUP_SERVICE_CKPT ||
+         !replica_is_piece(event->message.data)))
+        s->traffic += event->message.data.n;
     if (event->kind == GROUP_EVENT_CONFIGURATION) {
         evs_configure(s, event->configuration);
         clm_configure(s, event->configuration);

@@ -9,7 +9,10 @@ enum {
     TURN_BYTES = 65536, /* a client may send before the next one's turn */
     IDLE_VISITS = 64,   /* empty so often: it rings before it is looked at */
     REQUESTS_PER_VISIT = 256, /* of all clients; the rest at the next one */
-    PIECE_BYTES_MIN = 65536   /* of a state, in a visit */
+    /* Of a state, in a visit; see share_begin(). */
+    PIECE_BYTES_MIN = 8192,
+    PIECE_BYTES_IDLE = 65536,
+    PIECE_BYTES_MAX = 262144
 };
 
 /* --- the head of a ring --------------------------------------------------- */
@@ -209,7 +212,7 @@ static bool own_next(struct server *s)
     case REPLICA_INFO:
         break;
     case REPLICA_PIECE:
-        if (s->piece_bytes == 0)
+        if (s->piece_bytes < REPLICA_PIECE_SIZE_MAX)
             return false;
         own_ckpt(s);
         s->piece_bytes -=
@@ -235,18 +238,22 @@ static bool take_own(struct server *s, struct group *g, struct totem *t)
     return true;
 }
 
-/* A state that is sent to nodes that have come gets as much of this node's
- * visits as its clients, and at least a little. */
+/* How much of a state may be sent to nodes that have come: a quarter of what
+ * the ring has carried since the last visit, of all nodes; so much that it
+ * comes to an end, also beside programs that write one thing at a time, whose
+ * rounds it makes longer; more when nobody else has anything to send. */
 static void share_begin(struct server *s)
 {
-    s->piece_bytes =
-        s->client_bytes > PIECE_BYTES_MIN ? s->client_bytes : PIECE_BYTES_MIN;
-}
+    uint64_t share = s->traffic / 4;
 
-/* The mean of the last visits', so that the two shares do not swing. */
-static void share_end(struct server *s, uint64_t client_bytes)
-{
-    s->client_bytes = (s->client_bytes + client_bytes) / 2;
+    if (s->traffic == 0)
+        share = PIECE_BYTES_IDLE;
+    else if (share < PIECE_BYTES_MIN)
+        share = PIECE_BYTES_MIN;
+    s->piece_bytes += share;
+    if (s->piece_bytes > PIECE_BYTES_MAX)
+        s->piece_bytes = PIECE_BYTES_MAX;
+    s->traffic = 0;
 }
 
 void server_take(struct server *s, struct group *g, struct totem *t)
@@ -254,7 +261,6 @@ void server_take(struct server *s, struct group *g, struct totem *t)
     struct list *active = &s->lists[LIST_ACTIVE];
     uint32_t requests = REQUESTS_PER_VISIT, empty_in_row = 0;
     enum turn turn = TURN_EMPTY;
-    uint64_t client_bytes = 0;
 
     /* Nothing takes the client of a half-sent message from the front of the
      * list, so that message goes on before any other begins. */
@@ -270,11 +276,9 @@ void server_take(struct server *s, struct group *g, struct totem *t)
         uint64_t head = c->submit.head;
         turn = take_turn(s, c, g, t, &requests);
         bool had_something = turn != TURN_EMPTY || c->submit.head != head;
-        client_bytes += c->submit.head - head;
         bool nothing = turn == TURN_EMPTY || turn == TURN_WAITS;
         empty_in_row = nothing ? empty_in_row + 1 : 0;
         end_turn(s, c, turn, had_something);
     }
-    share_end(s, client_bytes);
     group_flush(g, t);
 }

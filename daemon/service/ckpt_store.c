@@ -14,8 +14,9 @@ struct entry {
 
 /* Objects by number, which is the order of entries, and by the hash of their
  * key: `slots` has places of entries, plus 1, probed one after the other. An
- * entry is never used again, so neither has a deletion to undo; when the room
- * is used up, a new index with the living ones replaces this one. */
+ * entry is never used again, and a slot only for another entry, so that who is
+ * probing finds no end too early; when the room is used up, a new index with the
+ * living ones replaces this one. */
 struct ckpt_index {
     uint32_t room, slot_mask;
     _Atomic uint32_t count;
@@ -73,6 +74,15 @@ static struct ckpt_index *index_new(struct ckpt_store *s, uint32_t room)
     return index_at(ckpt_memory_get(&s->memory, index_bytes(room)), room);
 }
 
+/* Of an entry that is there. */
+static bool slot_used(const struct ckpt_index *x, uint32_t slot)
+{
+    uint32_t at = atomic_load_explicit(&x->slots[slot], memory_order_relaxed);
+
+    return at != 0 && atomic_load_explicit(&x->entries[at - 1].object,
+                                           memory_order_relaxed) != NULL;
+}
+
 static void index_put(struct ckpt_index *x, uint64_t number, uint64_t hash,
                       void *object)
 {
@@ -85,7 +95,9 @@ static void index_put(struct ckpt_index *x, uint64_t number, uint64_t hash,
     e->number = number;
     e->hash = hash;
     atomic_store_explicit(&e->object, object, memory_order_relaxed);
-    while (atomic_load_explicit(&x->slots[slot], memory_order_relaxed) != 0)
+    /* The slot of one that was deleted is used again: else what comes and goes
+     * with the same key would have to be passed by each time. */
+    while (slot_used(x, slot))
         slot = (slot + 1) & x->slot_mask;
     /* Release: who finds the slot, or the count, finds the entry complete. */
     atomic_store_explicit(&x->slots[slot], at + 1, memory_order_release);

@@ -672,6 +672,11 @@ size_t replica_message_write(struct replica *r, uint8_t *to)
     return w.written;
 }
 
+bool replica_is_piece(struct bytes message)
+{
+    return message.n >= 2 && message.p[1] == TYPE_PIECE;
+}
+
 /* --- for logs, tests ------------------------------------------------------ */
 
 const struct replica_stats *replica_stats_get(const struct replica *r)

@@ -170,6 +170,9 @@ enum replica_kind replica_message_kind(const struct replica *r);
  * to be multicast unless another configuration comes first. */
 size_t replica_message_write(struct replica *r, uint8_t *to);
 
+/* Is a message a piece, by its beginning? */
+bool replica_is_piece(struct bytes message);
+
 /* --- for logs, tests ------------------------------------------------------ */
 
 struct replica_stats {

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* counts.h - two whole nodes in one thread, and what they do counted: copies,
  * system calls, allocations and locked instructions, by stage of a message's
- * way. For test_counts.c.
+ * way. For the
+ * tests test_counts*.c.
  *
  * The nodes run turn by turn, through protocol.c itself, compiled in place so
- * that what it calls is counted apart. Only the ipc workers are threads of
- * their own.
+ * that what it calls is counted apart. Only the ipc workers and the
+ * admission threads are threads of their own.
  * - The linker sends memcpy(), malloc() and whatever enters the kernel in our
  *   objects through here (--wrap in the Makefile).
  * - Locked instructions: the processor's trap flag shows each instruction
@@ -45,6 +46,7 @@ enum stage {
     REQUEST,
     QUERY,
     WORKER,  /* the ipc worker */
+    ADMIT,   /* the admission thread */
     POLL,    /* the rest: the protocol thread's from here on */
     TAKE,    /* rings to packets */
     SEAL,    /* packets to the transmit buffer */
@@ -59,15 +61,16 @@ enum stage {
 };
 
 static const char *const stage_names[STAGES] = {
-    "not counted", "submit", "dispatch", "request", "query",   "worker",
-    "poll",        "take",   "seal",     "send",    "receive", "open",
-    "store",       "group",  "deliver",  "flush"};
+    "not counted", "submit", "dispatch", "request", "query", "worker",
+    "admit",       "poll",   "take",     "seal",    "send",  "receive",
+    "open",        "store",  "group",    "deliver", "flush"};
 
 enum { NODES = 2, COPY_MIN = 64 };
 
 /* One writer each: the thread that is there. */
 struct counts {
-    _Atomic uint64_t calls, copies, copied, allocations, locked, entries;
+    _Atomic uint64_t calls, copies, copied, marks;
+    _Atomic uint64_t allocations, locked, entries;
 };
 
 static struct counts counts[NODES][STAGES];
@@ -92,7 +95,7 @@ static void counts_clear(void)
     for (int n = 0; n < NODES; n++)
         for (int s = 0; s < STAGES; s++) {
             struct counts *c = &counts[n][s];
-            c->calls = c->copies = c->copied = 0;
+            c->calls = c->copies = c->copied = c->marks = 0;
             c->allocations = c->locked = c->entries = 0;
         }
 }
@@ -126,8 +129,26 @@ static enum stage stage_enter(enum stage to)
         return __real_##name arguments;                                        \
     }
 
-static void count_copy(size_t n)
+/* What a payload is known by, wherever it is. */
+static bool marked; /* is looked for */
+static const char the_mark[] = "paYl0Ad!";
+enum { MARK_SIZE = sizeof the_mark - 1 };
+
+static uint64_t marks_in(const uint8_t *at, size_t n)
 {
+    const uint8_t *end = at + n;
+    uint64_t marks = 0;
+    while ((at = memmem(at, (size_t)(end - at), the_mark, MARK_SIZE)) != NULL) {
+        at += MARK_SIZE;
+        marks++;
+    }
+    return marks;
+}
+
+static void count_copy(const void *from, size_t n)
+{
+    if (marked)
+        add(&here()->marks, marks_in(from, n));
     if (n < COPY_MIN)
         return;
     add(&here()->copies, 1);
@@ -137,23 +158,25 @@ static void count_copy(size_t n)
 #define COPY(name)                                                             \
     WRAP(void *, name, (void *to, const void *from, size_t n))                 \
     {                                                                          \
-        count_copy(n);                                                         \
+        count_copy(from, n);                                                   \
         return __real_##name(to, from, n);                                     \
     }
 
-#define CODE(name)                                                             \
+#define CODE(name, plain)                                                      \
     WRAP(int, name,                                                            \
          (EVP_CIPHER_CTX * c, uint8_t * to, int *size, const uint8_t *from,    \
           int n))                                                              \
     {                                                                          \
-        count_copy(to != NULL ? (size_t)n : 0);                                \
-        return __real_##name(c, to, size, from, n);                            \
+        int result = __real_##name(c, to, size, from, n);                      \
+        if (to != NULL)                                                        \
+            count_copy(plain, (size_t)n);                                      \
+        return result;                                                         \
     }
 
 COPY(memcpy)
 COPY(memmove)
-CODE(EVP_EncryptUpdate)
-CODE(EVP_DecryptUpdate)
+CODE(EVP_EncryptUpdate, from) /* never in place */
+CODE(EVP_DecryptUpdate, to)
 
 ALLOCATION(void *, malloc, (size_t n), (n))
 ALLOCATION(void *, calloc, (size_t count, size_t n), (count, n))
@@ -210,18 +233,19 @@ WRAP(int, poll, (struct pollfd * p, nfds_t n, int ms))
     return ready;
 }
 
-/* The worker tells its name before it does anything else. */
-static _Atomic int workers_seen;
+/* These threads tell their names before they do anything else. */
+static _Atomic int threads_seen;
 static _Atomic int node_opening;
 
 WRAP(int, pthread_setname_np, (pthread_t thread, const char *name))
 {
     int result = __real_pthread_setname_np(thread, name);
-    if (strcmp(name, "ipc worker") != 0)
+    bool worker = strcmp(name, "ipc worker") == 0;
+    if (!worker && strcmp(name, "admission") != 0)
         return result;
     place = node_opening;
-    stage = WORKER;
-    workers_seen++;
+    stage = worker ? WORKER : ADMIT;
+    threads_seen++;
     return result;
 }
 
@@ -398,11 +422,13 @@ static void make_server(struct node *n, int at, struct protocol_parts *parts)
         .overflow_bytes = RING_SIZE,
         .message_size_max = MESSAGE_MAX,
         .packet_size = MTU,
+        .ckpt_count_max = 16,
+        .ckpt_bytes_max = 64 << 20,
         .worker_count = 1,
         .spin_ns = at == 0 ? 20000000 : 0};
     node_opening = at;
     CHECK(server_open(&parts->server, &c, error, sizeof error) == 0);
-    while (workers_seen < at + 1)
+    while (threads_seen < 2 * (at + 1))
         sched_yield();
 }
 
@@ -531,5 +557,171 @@ enum { STEPPABLE = 0 };
 #define step_begin() (void)0
 #define step_end() (void)0
 #endif
+
+/* --- what is expected ----------------------------------------------------- */
+
+static unsigned skipped;
+
+/* The messages that were counted. */
+struct run {
+    const char *path;
+    uint64_t messages;
+    size_t size;
+};
+
+/* Letting clients in and out is no path of a message. */
+static inline void allocations_none(void)
+{
+    for (int n = 0; n < NODES; n++)
+        for (int s = SUBMIT; s < STAGES; s++)
+            if (s != ADMIT)
+                CU_ASSERT_EQUAL(counts[n][s].allocations, 0);
+}
+
+/* True, and told, if it cannot be tested here. */
+static inline bool skips(bool can, const char *what)
+{
+    if (can)
+        return false;
+    printf("SKIP %s\n", what);
+    skipped++;
+    return true;
+}
+
+static inline struct server_stats stats(int at)
+{
+    return *server_stats_get(nodes[at].p->p.server);
+}
+
+/* What the modules say of themselves. */
+struct figures {
+    uint64_t send_calls, receive_calls, wakes, doorbells, rounds;
+};
+
+static inline struct figures figures_of(int node)
+{
+    const struct protocol_parts *p = &nodes[node].p->p;
+    const struct net_stats *n = net_stats_get(p->net);
+    return (struct figures){.send_calls = n->send_calls,
+                            .receive_calls = n->receive_calls,
+                            .wakes = server_stats_get(p->server)->wakes,
+                            .doorbells = server_stats_get(p->server)->doorbells,
+                            .rounds = rounds};
+}
+
+static struct figures begun[NODES];
+
+/* At most `each` for a message and `once` for all of them; the C library takes
+ * up to two for each system call. */
+static inline void expect_locked(const struct run *r, int node, enum stage s,
+                                 uint64_t each, uint64_t once)
+{
+    const struct counts *c = &counts[node][s];
+    printf("    %-22s %-9s node %d: %5.2f locked instructions, and %g calls\n",
+           r->path, stage_names[s], node + 1,
+           (double)c->locked / (double)r->messages, (double)c->entries);
+    CU_ASSERT(c->locked <= each * r->messages + once + 2 * c->entries);
+}
+
+/* What entered the kernel was a function that is wrapped. */
+static inline void entries_known(void)
+{
+    for (int n = 0; n < NODES; n++)
+        for (int s = SUBMIT; s < STAGES; s++)
+            if (s != WORKER && s != ADMIT &&
+                counts[n][s].entries != counts[n][s].calls) {
+                printf("    %s: %g calls, %g entries\n", stage_names[s],
+                       (double)counts[n][s].calls,
+                       (double)counts[n][s].entries);
+                CU_FAIL("a call that is not wrapped");
+            }
+}
+
+static const char steps_why[] =
+    "locked instructions: x86-64 without sanitizers only";
+
+/* --- is the list of wrapped functions whole? -------------------------------
+ */
+
+/* What the objects on these paths may ask for beside each other and what is
+ * wrapped: none of these enters the kernel but at the start and at the end. The
+ * clock is read without; locks enter it only when two threads want one. */
+static const char *const allowed =
+    "(EVP|OSSL_PARAM|urcu_qsbr|(__)?cds_wfcq)_.*|CRYPTO_memcmp|abort|"
+    "_GLOBAL_OFFSET_TABLE_|__errno_location|explicit_bzero|mem(cmp|set)|"
+    "snprintf|str(error|len)|clock_gettime|pthread_(atfork|join|once|self|"
+    "(mutex|cond)(attr)?_[a-z]*)|epoll_c(tl|reate1)|eventfd|socket|socketpair|"
+    "connect|"
+    "setsockopt|shutdown|close|getrandom|munmap";
+
+/* What the objects ask for, less what ours define and what is wrapped. */
+static inline void list_whole(const char *objects)
+{
+    char self[256], command[3072];
+    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+    CU_ASSERT_FATAL(n > 0);
+    self[n] = '\0';
+    if (skips(STEPPABLE && system("nm --version >/dev/null 2>&1") == 0,
+              "list of wrapped functions: no nm, or a sanitizer's own"))
+        return;
+    n = snprintf(
+        command, sizeof command,
+        "export LC_ALL=C A='%s/ours' B='%s/asked' C='%s'; "
+        "cd \"$(dirname '%s')/..\" || exit 1; "
+        "{ nm --defined-only -g daemon/*/*.o config/*.o ipc/*.o api/*.o; "
+        "nm 'unit%s' | sed -n 's/ __wrap_/ /p'; } | "
+        "awk 'NF == 3 { print $3 }' | sort -u >$A; "
+        "nm -u %s | awk 'NF == 2 { print $2 }' | sort -u | comm -23 - $A >$B; "
+        "[ $(grep -cEx \"$C\" $B) -gt 20 ] || echo too few >>$B; "
+        "! grep -Evx \"$C\" $B; e=$?; rm $A $B; exit $e",
+        directory, directory, allowed, self, strrchr(self, '/'), objects);
+    CU_ASSERT_FATAL(n > 0 && (size_t)n < sizeof command);
+    fflush(stdout);
+    CU_ASSERT_EQUAL(system(command), 0);
+}
+
+/* --- running ---------------------------------------------------------------
+ */
+
+/* Both nodes, in one ring. */
+static void nodes_begin(void)
+{
+    uint64_t end = loop_now_ns() + 20 * second_ns;
+
+    drives = true;
+    for (size_t i = 0; i < NODES; i++)
+        addresses[i].s_addr = htonl(0x7f000002 + (uint32_t)i);
+    for (int i = 0; i < NODES; i++)
+        node_open(i);
+    while ((nodes[0].p->report.member_count < NODES ||
+            nodes[1].p->report.member_count < NODES) &&
+           loop_now_ns() < end)
+        nodes_round();
+    CHECK(nodes[1].p->report.member_count == NODES);
+}
+
+static int counts_main(const char *name, const struct unit_test *tests,
+                       size_t count, void (*end)(void))
+{
+    CRYPTO_set_mem_functions(library_malloc, library_realloc, library_free);
+    if (mkdtemp(directory) == NULL || CU_initialize_registry() != CUE_SUCCESS)
+        return 2;
+    CU_pSuite suite = CU_add_suite(name, NULL, NULL);
+    for (size_t i = 0; i < count; i++)
+        if (CU_add_test(suite, tests[i].name, tests[i].run) == NULL)
+            return 2;
+    CU_basic_set_mode(CU_BRM_VERBOSE);
+    CU_basic_run_tests();
+    end();
+    for (int i = 0; i < NODES; i++)
+        node_close(&nodes[i]);
+    rmdir(directory);
+    unsigned failed = CU_get_number_of_tests_failed();
+    unsigned run = CU_get_number_of_tests_run();
+    CU_cleanup_registry();
+    run -= failed + skipped;
+    printf("\n%u passed, %u failed, %u skipped\n", run, failed, skipped);
+    return failed > 0;
+}
 
 #endif

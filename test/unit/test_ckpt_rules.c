@@ -466,10 +466,10 @@ static void test_read(void)
     end();
 }
 
-/* More than an answer holds, and than a packet. */
+/* More than an answer holds, which is a little more than one write may have. */
 static void test_large(void)
 {
-    enum { LARGE = 300000 };
+    enum { PIECE = 1000000, LARGE = 3 * PIECE };
     SaCkptCheckpointCreationAttributesT a = attributes();
     uint8_t *data = malloc(LARGE), *got = malloc(LARGE);
     SaSizeT n = LARGE;
@@ -478,7 +478,9 @@ static void test_large(void)
     SaCkptCheckpointHandleT ck = open_with("n", a);
     for (int i = 0; i < LARGE; i++)
         data[i] = (uint8_t)(i * 7 + i / 251);
-    IS(create(ck, "s", SA_TIME_END, data, LARGE), OK);
+    IS(create(ck, "s", SA_TIME_END, data, PIECE), OK);
+    for (uint32_t at = PIECE; at < LARGE; at += PIECE)
+        IS(write_at(ck, "s", at, data + at, PIECE), OK);
     IS(read_at(ck, "s", 0, got, &n), OK);
     CU_ASSERT(n == LARGE && memcmp(got, data, LARGE) == 0);
     memset(data + 100000, 'x', 50000);
@@ -487,6 +489,9 @@ static void test_large(void)
     IS(read_at(ck, "s", 12345, got, &n), OK);
     CU_ASSERT_EQUAL(n, LARGE - 12345);
     CU_ASSERT(memcmp(got, data + 12345, n) == 0);
+    n = PIECE;
+    IS(read_at(ck, "s", LARGE - 10, got, &n), OK);
+    CU_ASSERT(n == 10 && memcmp(got, data + LARGE - 10, 10) == 0);
     SaCkptIOVectorElementT e = {.sectionId = id_of("s"), .dataOffset = 1};
     IS(saCkptCheckpointRead(ck, &e, 1, NULL), OK);
     CU_ASSERT_EQUAL(e.readSize, LARGE - 1);

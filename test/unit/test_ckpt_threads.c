@@ -18,33 +18,51 @@ static _Atomic bool stop_all;
 static _Atomic uint64_t wrong, calls;
 static SaCkptCheckpointHandleT shared; /* what the threads use */
 
-static bool uniform(const uint8_t *data, SaSizeT size)
-{
-    for (SaSizeT i = 1; i < size; i++)
-        if (data[i] != data[0])
-            return false;
-    return true;
-}
-
 /* --- all at once ---------------------------------------------------------- */
 
-/* More than an answer holds: it is read in pieces. */
-enum { LARGE = 30000 };
+/* More than an answer holds, which has room for a little more than the largest
+ * message: it is read in pieces. */
+enum { LARGE = 200000, SMALL_MESSAGE = 16384 };
 
-static void *overwrite_always(void *context)
+static void begin_small(void)
 {
-    SaCkptSectionIdT id = id_of("large");
-    uint8_t *data = malloc(LARGE);
-    uint8_t value = (uint8_t)(uintptr_t)context;
+    memset(&seen, 0, sizeof seen);
+    d.alone = true;
+    struct server_config c = config();
+    c.message_size_max = SMALL_MESSAGE;
+    start_with(c);
+}
+
+static bool ends_are(const uint8_t *data, uint32_t *value)
+{
+    uint32_t last;
+    memcpy(value, data, sizeof *value);
+    memcpy(&last, data + LARGE - sizeof last, sizeof last);
+    return *value == last;
+}
+
+/* The two ends at once. */
+static SaAisErrorT write_ends(uint32_t value)
+{
+    SaCkptIOVectorElementT v[] = {{.sectionId = id_of("large"),
+                                   .dataBuffer = &value,
+                                   .dataSize = sizeof value},
+                                  {.sectionId = id_of("large"),
+                                   .dataBuffer = &value,
+                                   .dataSize = sizeof value,
+                                   .dataOffset = LARGE - sizeof value}};
+    return saCkptCheckpointWrite(shared, v, 2, NULL);
+}
+
+static void *write_always(void *context)
+{
+    uint32_t value = (uint32_t)(uintptr_t)context;
     while (!stop_all) {
-        memset(data, value, LARGE);
-        wrong += saCkptSectionOverwrite(shared, &id, data, LARGE - value % 7) !=
-                 SA_AIS_OK;
-        value = (uint8_t)(value + 2);
+        wrong += write_ends(value) != SA_AIS_OK;
+        value += 2;
         calls++;
-        pause_us(200);
+        pause_us(500);
     }
-    free(data);
     return NULL;
 }
 
@@ -52,15 +70,16 @@ static void *overwrite_always(void *context)
 static void *read_always(void *context)
 {
     uint8_t *data = malloc(LARGE);
+    uint32_t value;
     (void)context;
     while (!stop_all) {
         SaSizeT n = LARGE;
         SaAisErrorT error = read_at(shared, "large", 0, data, &n);
-        wrong += error != SA_AIS_OK || !uniform(data, n) ||
-                 n != LARGE - (SaSizeT)data[0] % 7;
+        wrong += error != SA_AIS_OK || n != LARGE || !ends_are(data, &value);
         SaCkptIOVectorElementT e = {.sectionId = id_of("large")};
         error = saCkptCheckpointRead(shared, &e, 1, NULL);
-        wrong += error != SA_AIS_OK || !uniform(e.dataBuffer, e.readSize);
+        wrong += error != SA_AIS_OK || e.readSize != LARGE ||
+                 !ends_are(e.dataBuffer, &value);
         free(e.dataBuffer);
         calls++;
     }
@@ -152,22 +171,19 @@ static void *dispatch_blocking(void *handle)
 static void test_all_at_once(void)
 {
     const SaCkptCallbacksT c = {close_opened, synchronized};
-    void *(*const run[])(void *) = {
-        overwrite_always, overwrite_always, read_always,    read_always,
-        own_section,      own_section,      iterate_always, open_always};
+    void *(*const run[])(void *) = {write_always,   write_always, read_always,
+                                    read_always,    own_section,  own_section,
+                                    iterate_always, open_always};
     enum { THREADS = sizeof run / sizeof *run };
     SaCkptCheckpointCreationAttributesT a = attributes();
     pthread_t t[THREADS], dispatchers[2];
-    begin_server();
+    begin_small();
     h = open_handle(&c);
     a.creationFlags = SA_CKPT_WR_ACTIVE_REPLICA;
     a.maxSectionSize = a.checkpointSize = LARGE;
     shared = open_with("all", a);
-    IS(create(shared, "large", SA_TIME_END, "", 1), OK);
-    SaCkptSectionIdT large = id_of("large");
-    uint8_t *zero = calloc(1, LARGE);
-    IS(saCkptSectionOverwrite(shared, &large, zero, LARGE), OK);
-    free(zero);
+    IS(create(shared, "large", SA_TIME_END, "", 0), OK);
+    IS(write_ends(0), OK);
     stop_all = false;
     wrong = calls = opened = 0;
     for (int i = 0; i < 2; i++)
@@ -568,7 +584,7 @@ static pid_t fork_server(int *tell)
     pid_t pid = fork();
     if (pid == 0) {
         close(pair[1]);
-        begin_server();
+        begin_small();
         ssize_t n = read(pair[0], &byte, 1); /* until the parent closes it */
         stop();
         _exit(n == 0 ? 0 : 1);
@@ -601,7 +617,9 @@ static void test_stopped(void)
     SaCkptCheckpointHandleT ck = open_with("n", a);
     for (int i = 0; i < LARGE; i++)
         data[i] = (uint8_t)(i * 5 + i / 200);
-    IS(create(ck, "s", SA_TIME_END, data, LARGE), OK);
+    IS(create(ck, "s", SA_TIME_END, "", 0), OK);
+    for (uint32_t at = 0; at < LARGE; at += 10000)
+        IS(write_at(ck, "s", at, data + at, 10000), OK);
     kill(pid, SIGSTOP);
     CU_ASSERT_EQUAL(waitpid(pid, &exit_status, WUNTRACED), pid);
     uint64_t before = mono_ms();

@@ -15,8 +15,6 @@
 #include <string.h>
 #include <unistd.h>
 
-static unsigned skipped;
-
 /* --- clients -------------------------------------------------------------- */
 
 static uint8_t payload[MESSAGE_MAX];
@@ -83,11 +81,6 @@ static void finalize(evs_handle_t h)
         nodes_round();
 }
 
-static struct server_stats stats(int at)
-{
-    return *server_stats_get(nodes[at].p->p.server);
-}
-
 /* Rounds until both nodes have put that many messages into event rings. */
 static void deliver(uint64_t first, uint64_t second)
 {
@@ -102,13 +95,6 @@ static void deliver(uint64_t first, uint64_t second)
 }
 
 /* --- what is expected ----------------------------------------------------- */
-
-/* The messages that were counted. */
-struct run {
-    const char *path;
-    uint64_t messages;
-    size_t size;
-};
 
 /* Of the payload `copies` are made in that stage: besides there are headers,
  * tokens and the ends of messages that were cut, less than a half for small
@@ -130,23 +116,6 @@ static void expect(const struct run *r, int node, enum stage s, uint64_t copies,
     CU_ASSERT(c->copied < bytes + slack);
     CU_ASSERT(c->calls * 1000 <= calls_max * r->messages);
     CU_ASSERT_EQUAL(c->allocations, 0);
-}
-
-static void allocations_none(void)
-{
-    for (int n = 0; n < NODES; n++)
-        for (int s = SUBMIT; s < STAGES; s++)
-            CU_ASSERT_EQUAL(counts[n][s].allocations, 0);
-}
-
-/* True, and told, if it cannot be tested here. */
-static bool skips(bool can, const char *what)
-{
-    if (can)
-        return false;
-    printf("SKIP %s\n", what);
-    skipped++;
-    return true;
 }
 
 /* --- submitting ----------------------------------------------------------- */
@@ -213,22 +182,6 @@ static void submit_asleep(void)
 
 /* --- the whole way -------------------------------------------------------- */
 
-/* What the modules say of themselves. */
-struct figures {
-    uint64_t send_calls, receive_calls, wakes, doorbells, rounds;
-};
-
-static struct figures figures_of(int node)
-{
-    const struct protocol_parts *p = &nodes[node].p->p;
-    const struct net_stats *n = net_stats_get(p->net);
-    return (struct figures){.send_calls = n->send_calls,
-                            .receive_calls = n->receive_calls,
-                            .wakes = server_stats_get(p->server)->wakes,
-                            .doorbells = server_stats_get(p->server)->doorbells,
-                            .rounds = rounds};
-}
-
 /* Every call is one that is known, and no more. */
 static void calls_known(int node, struct figures before)
 {
@@ -246,8 +199,6 @@ static void calls_known(int node, struct figures before)
                         c[STORE].calls + c[GROUP].calls,
                     0);
 }
-
-static struct figures begun[NODES];
 
 static void whole_way(uint64_t batches, uint64_t batch, size_t size)
 {
@@ -473,34 +424,6 @@ static void query_asleep(void)
 
 /* --- instruction by instruction ------------------------------------------- */
 
-/* At most `each` for a message and `once` for all of them; the C library takes
- * up to two for each system call. */
-static void expect_locked(const struct run *r, int node, enum stage s,
-                          uint64_t each, uint64_t once)
-{
-    const struct counts *c = &counts[node][s];
-    printf("    %-22s %-9s node %d: %5.2f locked instructions, and %g calls\n",
-           r->path, stage_names[s], node + 1,
-           (double)c->locked / (double)r->messages, (double)c->entries);
-    CU_ASSERT(c->locked <= each * r->messages + once + 2 * c->entries);
-}
-
-/* What entered the kernel was a function that is wrapped. */
-static void entries_known(void)
-{
-    for (int n = 0; n < NODES; n++)
-        for (int s = SUBMIT; s < STAGES; s++)
-            if (s != WORKER && counts[n][s].entries != counts[n][s].calls) {
-                printf("    %s: %g calls, %g entries\n", stage_names[s],
-                       (double)counts[n][s].calls,
-                       (double)counts[n][s].entries);
-                CU_FAIL("a call that is not wrapped");
-            }
-}
-
-static const char steps_why[] =
-    "locked instructions: x86-64 without sanitizers only";
-
 static void locked_submit(void)
 {
     struct run r = {"submit 64 B, awake", 16, SMALL};
@@ -567,50 +490,17 @@ static void locked_query(void)
 /* --- is the list of wrapped functions whole? -------------------------------
  */
 
-/* What the objects on these paths may ask for beside each other and what is
- * wrapped: none of these enters the kernel but at the start and at the end. The
- * clock is read without; locks enter it only when two threads want one. */
-static const char *const allowed =
-    "(EVP|OSSL_PARAM|urcu_qsbr|(__)?cds_wfcq)_.*|CRYPTO_memcmp|abort|"
-    "_GLOBAL_OFFSET_TABLE_|__errno_location|explicit_bzero|mem(cmp|set)|"
-    "snprintf|str(error|len)|clock_gettime|pthread_(atfork|join|once|self|"
-    "(mutex|cond)(attr)?_[a-z]*)|epoll_c(tl|reate1)|eventfd|socket|socketpair|"
-    "connect|"
-    "setsockopt|shutdown|close|getrandom|munmap";
-
-static const char *const objects =
-    "api/client.o api/dispatch.o api/evs.o api/handle.o ipc/ring.o ipc/spin.o "
-    "daemon/server/server.o daemon/server/take.o daemon/server/client.o "
-    "daemon/server/worker.o daemon/server/protocol.o daemon/server/mailbox.o "
-    "daemon/server/view.o daemon/server/query.o daemon/server/serve_*.o "
-    "daemon/group/*.o daemon/totem/*.o "
-    "daemon/service/*.o daemon/crypto/*.o daemon/net/send.o "
-    "daemon/net/receive.o daemon/loop/loop.o";
-
-/* What the objects ask for, less what ours define and what is wrapped. */
-static void list_whole(void)
+static void list(void)
 {
-    char self[256], command[2048];
-    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
-    CU_ASSERT_FATAL(n > 0);
-    self[n] = '\0';
-    if (skips(STEPPABLE && system("nm --version >/dev/null 2>&1") == 0,
-              "list of wrapped functions: no nm, or a sanitizer's own"))
-        return;
-    n = snprintf(
-        command, sizeof command,
-        "export LC_ALL=C A='%s/ours' B='%s/asked' C='%s'; "
-        "cd \"$(dirname '%s')/..\" || exit 1; "
-        "{ nm --defined-only -g daemon/*/*.o config/*.o ipc/*.o api/*.o; "
-        "nm 'unit%s' | sed -n 's/ __wrap_/ /p'; } | "
-        "awk 'NF == 3 { print $3 }' | sort -u >$A; "
-        "nm -u %s | awk 'NF == 2 { print $2 }' | sort -u | comm -23 - $A >$B; "
-        "[ $(grep -cEx \"$C\" $B) -gt 20 ] || echo too few >>$B; "
-        "! grep -Evx \"$C\" $B; e=$?; rm $A $B; exit $e",
-        directory, directory, allowed, self, strrchr(self, '/'), objects);
-    CU_ASSERT_FATAL(n > 0 && (size_t)n < sizeof command);
-    fflush(stdout);
-    CU_ASSERT_EQUAL(system(command), 0);
+    list_whole(
+        "api/client.o api/dispatch.o api/evs.o api/handle.o ipc/ring.o "
+        "ipc/spin.o daemon/server/server.o daemon/server/take.o "
+        "daemon/server/client.o daemon/server/worker.o "
+        "daemon/server/protocol.o daemon/server/mailbox.o "
+        "daemon/server/view.o daemon/server/query.o daemon/server/serve_*.o "
+        "daemon/group/*.o daemon/totem/*.o daemon/service/*.o "
+        "daemon/crypto/*.o daemon/net/send.o daemon/net/receive.o "
+        "daemon/loop/loop.o");
 }
 
 /* --- running ---------------------------------------------------------------
@@ -618,17 +508,7 @@ static void list_whole(void)
 
 static void begin(void)
 {
-    drives = true;
-    for (size_t i = 0; i < NODES; i++)
-        addresses[i].s_addr = htonl(0x7f000002 + (uint32_t)i);
-    for (int i = 0; i < NODES; i++)
-        node_open(i);
-    uint64_t end = loop_now_ns() + 20 * second_ns;
-    while ((nodes[0].p->report.member_count < NODES ||
-            nodes[1].p->report.member_count < NODES) &&
-           loop_now_ns() < end)
-        nodes_round();
-    CHECK(nodes[1].p->report.member_count == NODES);
+    nodes_begin();
     sender = client(0, "g", 0);
     receiver = client(1, "g", 0);
     dispatch(sender);
@@ -641,13 +521,11 @@ static void begin(void)
     }
 }
 
+/* Before the nodes go. */
 static void end(void)
 {
     evs_finalize(sender);
     evs_finalize(receiver);
-    for (int i = 0; i < NODES; i++)
-        node_close(&nodes[i]);
-    rmdir(directory);
 }
 
 static const struct unit_test tests[] = {
@@ -662,7 +540,7 @@ static const struct unit_test tests[] = {
     {"requests", requests},
     {"queries, worker awake", query_awake},
     {"queries, worker asleep", query_asleep},
-    {"functions that are wrapped", list_whole},
+    {"functions that are wrapped", list},
     {"locked instructions: submit", locked_submit},
     {"locked instructions: the whole way", locked_way},
     {"locked instructions: requests", locked_request},
@@ -670,20 +548,5 @@ static const struct unit_test tests[] = {
 
 int main(void)
 {
-    CRYPTO_set_mem_functions(library_malloc, library_realloc, library_free);
-    if (mkdtemp(directory) == NULL || CU_initialize_registry() != CUE_SUCCESS)
-        return 2;
-    CU_pSuite suite = CU_add_suite("counts", NULL, NULL);
-    for (size_t i = 0; i < sizeof tests / sizeof *tests; i++)
-        if (CU_add_test(suite, tests[i].name, tests[i].run) == NULL)
-            return 2;
-    CU_basic_set_mode(CU_BRM_VERBOSE);
-    CU_basic_run_tests();
-    end();
-    unsigned failed = CU_get_number_of_tests_failed();
-    unsigned run = CU_get_number_of_tests_run();
-    CU_cleanup_registry();
-    run -= failed + skipped;
-    printf("\n%u passed, %u failed, %u skipped\n", run, failed, skipped);
-    return failed > 0;
+    return counts_main("counts", tests, sizeof tests / sizeof *tests, end);
 }
