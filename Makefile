@@ -196,6 +196,10 @@ $(B)/unit/%: $(B)/test/unit/%.o $(DAEMON) $(B)/libevs.a
 	$(call say,LINK)
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LDLIBS_DAEMON) -lcunit
 
+# They make large tables for each input, see test/fuzz/lazy.h.
+$(B)/fuzz/fuzz_ckpt $(B)/fuzz/fuzz_ring: private LDFLAGS += \
+    -Wl,--wrap=calloc -Wl,--wrap=free
+
 # Each fuzzer reads inputs from files; with FUZZ=1 (clang) it is a libFuzzer.
 $(B)/fuzz/%: $(B)/test/fuzz/%.o $(DAEMON) $(if $(FUZZ),,$(B)/test/fuzz/run.o)
 	@mkdir -p $(@D)

@@ -501,14 +501,19 @@ static uint32_t op_section_create(struct work *w, const struct section_op *s)
     return IPC_OK;
 }
 
+/* The section that the operation names, which is not the default section. */
+static uint32_t named_section(const struct work *w, const struct section_op *s,
+                              struct ckpt_section **section)
+{
+    return s->elements[0].id.n == 0 ? IPC_ERR_INVALID_PARAM
+                                    : element_section(w, s, 0, section);
+}
+
 static uint32_t op_section_delete(struct work *w, const struct section_op *s)
 {
     struct ckpt_section *section;
-    uint32_t result;
+    uint32_t result = named_section(w, s, &section);
 
-    if (s->elements[0].id.n == 0)
-        return IPC_ERR_INVALID_PARAM;
-    result = element_section(w, s, 0, &section);
     if (result == IPC_OK)
         ckpt_section_delete(&w->k->store, s->c, section);
     return result;
@@ -516,15 +521,13 @@ static uint32_t op_section_delete(struct work *w, const struct section_op *s)
 
 static uint32_t op_expiration_set(struct work *w, const struct section_op *s)
 {
+    const struct ckpt_content *content;
     struct ckpt_section *section;
-    uint32_t result;
+    uint32_t result = named_section(w, s, &section);
 
-    if (s->elements[0].id.n == 0)
-        return IPC_ERR_INVALID_PARAM;
-    result = element_section(w, s, 0, &section);
     if (result != IPC_OK)
         return result;
-    const struct ckpt_content *content = ckpt_content_get(section);
+    content = ckpt_content_get(section);
     ckpt_section_change(
         &w->k->store, s->c, section,
         &(struct ckpt_change){.size = content->size,

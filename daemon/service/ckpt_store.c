@@ -2,6 +2,7 @@
 #include "daemon/service/ckpt_store.h"
 
 #include "daemon/base/check.h"
+#include "daemon/base/hash.h"
 
 #include <stdlib.h>
 
@@ -15,8 +16,8 @@ struct entry {
 /* Objects by number, which is the order of entries, and by the hash of their
  * key: `slots` has places of entries, plus 1, probed one after the other. An
  * entry is never used again, and a slot only for another entry, so that who is
- * probing finds no end too early; when the room is used up, a new index with the
- * living ones replaces this one. */
+ * probing finds no end too early; when the room is used up, a new index with
+ * the living ones replaces this one. */
 struct ckpt_index {
     uint32_t room, slot_mask;
     _Atomic uint32_t count;
@@ -26,31 +27,6 @@ struct ckpt_index {
 };
 
 /* --- index ---------------------------------------------------------------- */
-
-static uint64_t mix(uint64_t h)
-{
-    h ^= h >> 32;
-    h *= 0xd6e8feb86659fd93u;
-    h ^= h >> 32;
-    h *= 0xd6e8feb86659fd93u;
-    return h ^ h >> 32;
-}
-
-static uint64_t hash_of(const struct ckpt_store *s, struct bytes key)
-{
-    uint64_t h = s->seed ^ key.n, word;
-
-    for (; key.n > 0; key.p += sizeof word) {
-        size_t n = key.n < sizeof word ? key.n : sizeof word;
-        word = 0;
-        memcpy(&word, key.p, n);
-        h = mix(h ^ word) + 0x9e3779b97f4a7c15u;
-        key.n -= n;
-        if (n < sizeof word)
-            break;
-    }
-    return h;
-}
 
 static size_t index_bytes(uint32_t room)
 {
@@ -407,7 +383,7 @@ struct ckpt_checkpoint *ckpt_store_find(const struct ckpt_store *s,
                                         struct bytes name)
 {
     const struct ckpt_index *x = index_load(&s->checkpoints);
-    uint64_t hash = hash_of(s, name);
+    uint64_t hash = hash_bytes(s->seed, name);
     uint32_t slot = (uint32_t)hash;
     struct ckpt_checkpoint *c;
 
@@ -433,7 +409,7 @@ ckpt_store_create(struct ckpt_store *s, uint64_t number, struct bytes name,
     CHECK(name.n <= sizeof c->name);
     memset(c, 0, sizeof *c);
     c->number = number;
-    c->hash = hash_of(s, name);
+    c->hash = hash_bytes(s->seed, name);
     c->attributes = *attributes;
     c->name_size = (uint16_t)name.n;
     memcpy(c->name, name.p, name.n);
@@ -520,7 +496,7 @@ struct ckpt_section *ckpt_section_find(const struct ckpt_store *s,
                                        struct bytes id)
 {
     const struct ckpt_index *x = index_load(&c->sections);
-    uint64_t hash = hash_of(s, id);
+    uint64_t hash = hash_bytes(s->seed, id);
     uint32_t slot = (uint32_t)hash;
     struct ckpt_section *section;
 
@@ -593,7 +569,7 @@ struct ckpt_section *ckpt_section_create(struct ckpt_store *s,
     content->last_update_ns = 0;
     content->expiration_ns = INT64_MAX;
     section->number = number;
-    section->hash = hash_of(s, id);
+    section->hash = hash_bytes(s->seed, id);
     atomic_init(&section->content, content);
     section->timer = NULL;
     section->slot = slot_get(s);

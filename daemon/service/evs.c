@@ -2,6 +2,7 @@
 #include "daemon/service/evs.h"
 
 #include "daemon/base/check.h"
+#include "daemon/base/hash.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -82,23 +83,11 @@ static struct client_entry *client_at(struct evs *e, uint32_t client)
     return &e->clients[client];
 }
 
-static uint64_t mix(uint64_t h)
-{
-    h ^= h >> 32;
-    h *= 0xd6e8feb86659fd93u;
-    h ^= h >> 32;
-    h *= 0xd6e8feb86659fd93u;
-    return h ^ h >> 32;
-}
-
 static uint32_t bucket_of(const struct evs *e, const struct evs_key *key)
 {
-    uint64_t words[IPC_GROUP_KEY_SIZE / 8], h = e->config.hash_seed;
+    struct bytes b = {key->bytes, sizeof key->bytes};
 
-    memcpy(words, key->bytes, sizeof words);
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-        h = mix(h ^ words[i]) + 0x9e3779b97f4a7c15u;
-    return (uint32_t)h & e->bucket_mask;
+    return (uint32_t)hash_bytes(e->config.hash_seed, b) & e->bucket_mask;
 }
 
 struct evs *evs_new(const struct evs_config *config)

@@ -14,10 +14,15 @@
  *      read; then more and more of them until the answer ring is full
  *   6  as 2, from a client of CLM, whose replies and events are read
  *   7  as 5, from a client of CLM
+ *   8  as 2, from a client of CKPT, which may end in between, by the second
+ *      byte; another one is beside it, who must be served
+ *   9  as 5, from a client of CKPT that has some sections
  *
- * The rest is of a client of EVS. The cluster is nodes 1 (this one) and 2. */
+ * The rest is of a client of EVS. The cluster is nodes 1 (this one) and 2, that
+ * of CKPT node 1 alone. */
 #include "daemon/server/internal.h"
 #include "ipc/channel.h"
+#include "test/fuzz/lazy.h"
 
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -66,29 +71,53 @@ static struct totem_configuration conf = {.ring_id = {.seq = 4, .rep = 1},
                                           .incarnations = {1, 2}};
 static struct view view = {.configured = true};
 static bool partial;
+static uint8_t partial_head[64]; /* of the message that is half sent */
 static uint32_t puts_left;
+
+/* All parts, in memory of the exact size: reads beyond it are seen. */
+static struct bytes flatten(const struct group_message *m)
+{
+    static uint8_t *copy;
+    size_t n = 0;
+
+    for (uint32_t i = 0; i < m->part_count; i++)
+        n += m->parts[i].n;
+    free(copy);
+    copy = malloc(n + 1);
+    CHECK(copy != NULL);
+    n = 0;
+    for (uint32_t i = 0; i < m->part_count; i++) {
+        if (m->parts[i].n > 0)
+            memcpy(copy + 1 + n, m->parts[i].p, m->parts[i].n);
+        n += m->parts[i].n;
+    }
+    return (struct bytes){copy + 1, n};
+}
 
 static enum group_put_result fake_put(struct group *g, struct totem *t,
                                       const struct group_message *m)
 {
-    static uint8_t *copy; /* of the exact size: reads beyond it are seen */
     (void)g;
     (void)t;
+    uint8_t head[sizeof partial_head] = {0};
+    memcpy(head, m->parts[0].p,
+           m->parts[0].n < sizeof head ? m->parts[0].n : sizeof head);
+    /* Nothing comes in between. */
+    CHECK(!partial || m->service != GROUP_SERVICE_CKPT ||
+          memcmp(head, partial_head, sizeof head) == 0);
     if (puts_left == 0 || (m->parts[0].n % 3 == 0 && !partial)) {
         partial = true;
+        memcpy(partial_head, head, sizeof head);
         return GROUP_PUT_PARTIAL;
     }
     partial = false;
     puts_left--;
-    free(copy);
-    copy = malloc(m->parts[0].n + 1);
-    CHECK(copy != NULL);
-    memcpy(copy + 1, m->parts[0].p, m->parts[0].n);
-    struct group_event e = {.kind = GROUP_EVENT_MESSAGE,
-                            .message = {.sender = 1,
-                                        .service = GROUP_SERVICE_EVS,
-                                        .data = {copy + 1, m->parts[0].n}}};
+    struct group_event e = {
+        .kind = GROUP_EVENT_MESSAGE,
+        .message = {.sender = 1, .service = m->service, .data = flatten(m)}};
     server_deliver(&server, &e);
+    /* There are no readers now. */
+    ckpt_garbage_return(server.ckpt, ckpt_garbage_take(server.ckpt));
     return GROUP_PUT_DONE;
 }
 
@@ -104,9 +133,9 @@ static void fake_abandon(struct group *g)
     partial = false;
 }
 
-enum { RING = 65536 };
+enum { RING = 65536, CLIENTS = 2 };
 
-static struct client *new_client(enum ipc_service service)
+static struct client *new_client_at(enum ipc_service service, uint32_t slot)
 {
     int pair[2], segment_fd, error;
     struct client *c = NULL;
@@ -115,23 +144,30 @@ static struct client *new_client(enum ipc_service service)
 
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair) == 0) {
         close(pair[1]);
-        c = client_new(&server.config, &sizes, pair[0], 0, &segment_fd, &error);
+        c = client_new(&server.config, &sizes, pair[0], slot, &segment_fd,
+                       &error);
     }
     CHECK(c != NULL);
     close(segment_fd);
     c->service = service;
-    server.clients[0] = c;
+    server.clients[slot] = c;
     client_activate(&server, c);
     return c;
+}
+
+static struct client *new_client(enum ipc_service service)
+{
+    return new_client_at(service, 0);
 }
 
 static void end_client(struct client *c)
 {
     for (int i = 0; i < SERVER_LISTS; i++)
         list_remove(&server.lists[i], (enum client_list)i, c);
-    evs_group_leave_all(server.evs, 0);
-    clm_client_gone(server.clm, 0);
-    server.clients[0] = NULL;
+    evs_group_leave_all(server.evs, c->slot);
+    clm_client_gone(server.clm, c->slot);
+    ckpt_client_gone(server.ckpt, c->slot);
+    server.clients[c->slot] = NULL;
     server.partial = NULL;
     partial = false;
     client_free(c);
@@ -167,7 +203,7 @@ static void learn(struct clm *from, uint32_t sender)
 /* A view of both nodes. */
 static void prepare_clm(void)
 {
-    struct clm_config own = {.self = node(1), .client_max = 1};
+    struct clm_config own = {.self = node(1), .client_max = CLIENTS};
     struct clm_config others = {.self = node(2), .client_max = 1};
     struct clm *other = clm_new(&others);
     struct clm_event event;
@@ -197,9 +233,10 @@ static void prepare_ckpt(void)
         .incarnations = {1}};
     uint8_t info[CKPT_MESSAGE_SIZE_MAX];
 
+    ckpt_free(server.ckpt);
     server.ckpt = ckpt_new(&(struct ckpt_config){.node_id = 1,
                                                  .incarnation = 1,
-                                                 .client_max = 1,
+                                                 .client_max = CLIENTS,
                                                  .checkpoint_max = 100,
                                                  .bytes_max = 1 << 20});
     CHECK(server.ckpt != NULL);
@@ -207,16 +244,17 @@ static void prepare_ckpt(void)
     size_t n = ckpt_message_write(server.ckpt, 0, info);
     CHECK(ckpt_message(server.ckpt, 1, (struct bytes){info, n}));
     CHECK(ckpt_may_take(server.ckpt, 0));
+    workers.sources.ckpt = server.ckpt;
 }
 
 static void prepare(void)
 {
-    struct evs_config config = {.client_max = 1, .subscription_max = 300};
+    struct evs_config config = {.client_max = CLIENTS, .subscription_max = 300};
 
     if (server.evs != NULL)
         return;
     server.config = (struct server_config){.node_id = 1,
-                                           .client_max = 1,
+                                           .client_max = CLIENTS,
                                            .submit_ring_bytes = RING,
                                            .event_ring_bytes = RING,
                                            .overflow_bytes = RING,
@@ -226,14 +264,13 @@ static void prepare(void)
     server.epoll_fd = -1;
     server.evs = evs_new(&config);
     prepare_ckpt();
-    server.clients = calloc(1, sizeof *server.clients);
+    server.clients = calloc(CLIENTS, sizeof *server.clients);
     CHECK(server.evs != NULL && server.clients != NULL);
     prepare_clm();
     evs_configuration_set(server.evs, &conf);
     view.configuration = conf;
     workers.config = server.config;
     workers.sources.evs = server.evs;
-    workers.sources.ckpt = server.ckpt;
     workers.workers[0].all = &workers;
 }
 
@@ -519,12 +556,396 @@ static void fuzz_queries(const uint8_t *data, size_t size,
     end_client(c);
 }
 
+/* --- CKPT ----------------------------------------------------------------- */
+
+enum { HONEST = 1, PATTERN = 40000, PATTERN_STEP = 1000 };
+
+/* A name that is nobody else's. */
+static void honest_name(uint8_t *name)
+{
+    for (int i = 0; i < IPC_CKPT_NAME_SIZE_MAX; i++)
+        name[i] = (uint8_t)(i * i * 7 + 13);
+}
+
+static uint8_t pattern(uint32_t turn, uint32_t i)
+{
+    return (uint8_t)(turn * 31 + i * 7 + i / 256);
+}
+
+static struct ring_producer producer(struct client *c, enum segment_ring ring)
+{
+    struct ring_producer p;
+
+    ring_producer_init(&p, &c->segment.shared->rings[ring],
+                       c->segment.data[ring], c->segment.ring_size[ring]);
+    return p;
+}
+
+static void put_one(struct ring_producer *p, uint32_t type, const void *body,
+                    uint32_t n, uint32_t more)
+{
+    uint8_t *at = ring_claim(p, n + more);
+
+    CHECK(at != NULL);
+    memcpy(at, body, n);
+    for (uint32_t i = 0; i < more; i++)
+        at[n + i] = pattern(1, i);
+    ring_push(p, type, n + more);
+    ring_publish(p);
+}
+
+static void put_open(struct ring_producer *p)
+{
+    struct ipc_ckpt_open open = {
+        .flags = IPC_CKPT_READ | IPC_CKPT_WRITE | IPC_CKPT_CREATE,
+        .name_length = IPC_CKPT_NAME_SIZE_MAX,
+        .attributes = {.creation_flags = IPC_CKPT_WR_ALL_REPLICAS,
+                       .section_max = 9,
+                       .section_size_max = PATTERN,
+                       .section_id_size_max = 8}};
+
+    honest_name(open.name);
+    put_one(p, IPC_SUBMIT_CKPT_OPEN, &open, sizeof open, 0);
+}
+
+static void put_section(struct ring_producer *p, uint32_t type, uint32_t handle,
+                        uint8_t id, uint32_t size)
+{
+    struct {
+        struct ipc_ckpt_section_request head;
+        struct ipc_ckpt_element element;
+        uint8_t id[8];
+    } r = {.head = {.handle = handle,
+                    .head_size = sizeof r,
+                    .expiration_ns = INT64_MAX,
+                    .count = 1},
+           .element = {.size = size, .id_length = 1},
+           .id = {id}};
+
+    put_one(p, type, &r, sizeof r, size);
+}
+
+static uint32_t last_handle; /* that a reply gave */
+static uint32_t replies;
+
+static void check_ckpt_reply(struct ring_record record, const uint8_t *body)
+{
+    static const struct ipc_ckpt_opened nothing;
+    struct ipc_ckpt_reply r;
+
+    CHECK(record.type >= IPC_SUBMIT_CKPT_OPEN &&
+          record.type <= IPC_SUBMIT_CKPT_OVERWRITE);
+    CHECK(record.size == sizeof r);
+    memcpy(&r, body, sizeof r);
+    replies++;
+    CHECK(r.reply.result >= IPC_OK && r.reply.result <= IPC_ERR_BAD_OPERATION &&
+          r.reply.result != IPC_ERR_LIBRARY);
+    if (r.reply.result != IPC_OK || record.type != IPC_SUBMIT_CKPT_OPEN)
+        CHECK(memcmp(&r.opened, &nothing, sizeof nothing) == 0);
+    else
+        CHECK(r.opened.attributes.section_max > 0);
+    if (r.reply.result != IPC_OK || record.type != IPC_SUBMIT_CKPT_WRITE)
+        CHECK(r.reply.done == 0 || record.type == IPC_SUBMIT_CKPT_WRITE);
+    CHECK(r.id_length <= sizeof r.id);
+    CHECK(r.id_length == 0 || (r.reply.result == IPC_OK &&
+                               record.type == IPC_SUBMIT_CKPT_SECTION_CREATE));
+    last_handle = r.opened.handle;
+}
+
+static void check_ok_reply(struct ring_record record, const uint8_t *body)
+{
+    struct ipc_reply r;
+
+    check_ckpt_reply(record, body);
+    memcpy(&r, body, sizeof r);
+    CHECK(r.result == IPC_OK);
+}
+
+static void check_ckpt_event(struct ring_record record, const uint8_t *body)
+{
+    struct ipc_ckpt_synchronize_event synchronize;
+    struct ipc_ckpt_open_event open;
+
+    if (record.type == IPC_EVENT_CKPT_OPEN) {
+        CHECK(record.size == sizeof open);
+        memcpy(&open, body, sizeof open);
+        CHECK(open.result == IPC_OK || open.opened.attributes.section_max == 0);
+        CHECK(open.result > 0 && open.flags > 0 && open.flags < 8);
+    } else {
+        CHECK(record.type == IPC_EVENT_CKPT_SYNCHRONIZE);
+        CHECK(record.size == sizeof synchronize);
+        memcpy(&synchronize, body, sizeof synchronize);
+        CHECK(synchronize.result == IPC_OK ||
+              synchronize.result == IPC_ERR_NOT_EXIST ||
+              synchronize.result == IPC_ERR_BAD_HANDLE);
+    }
+}
+
+/* All that is there can be read, and is as much as is counted. */
+static void check_store(void)
+{
+    const struct ckpt_store *store = ckpt_store(server.ckpt);
+    struct ckpt_checkpoint *c;
+    struct ckpt_section *s;
+    uint64_t bytes = 0;
+
+    for (c = ckpt_store_next(store, 0); c;
+         c = ckpt_store_next(store, c->number))
+        for (bytes += STORE_CHECKPOINT_BYTES, s = ckpt_section_next(c, 0); s;
+             s = ckpt_section_next(c, s->number))
+            bytes += STORE_SECTION_BYTES + ckpt_content_get(s)->size;
+    CHECK(bytes == ckpt_stats_get(server.ckpt).bytes && bytes <= 1 << 20);
+    (void)ckpt_hash(server.ckpt);
+}
+
+static void serve_turns(int turns, uint32_t puts)
+{
+    for (int i = 0; i < turns; i++) {
+        puts_left = puts;
+        for (int slot = 0; slot < CLIENTS; slot++) /* they ring */
+            if (server.clients[slot] != NULL)
+                client_activate(&server, server.clients[slot]);
+        server_time(&server);
+        fuzz_take(&server, NULL, NULL);
+        server_flush(&server);
+        (void)server_backlog(&server);
+        (void)server_arm(&server, i % 2 == 0);
+    }
+}
+
+/* The honest client is answered, whatever the other one does. */
+static void honest_turn(struct client *c, uint32_t *read)
+{
+    replies = 0;
+    for (int i = 0; i < 40 && replies <= *read; i++) {
+        serve_turns(1, 20);
+        replies = 0;
+        read_ring(c, SEGMENT_REPLY, check_ok_reply);
+    }
+    CHECK(replies == ++*read);
+}
+
+/* What the honest client wrote last is there, and nothing else. */
+static void check_honest(void)
+{
+    const struct ckpt_store *store = ckpt_store(server.ckpt);
+    uint8_t name[IPC_CKPT_NAME_SIZE_MAX], data[PATTERN_STEP];
+
+    honest_name(name);
+    struct ckpt_checkpoint *c =
+        ckpt_store_find(store, (struct bytes){name, sizeof name});
+    CHECK(c != NULL);
+    const struct ckpt_section *s = ckpt_section_next(c, 0);
+    CHECK(s != NULL && ckpt_section_next(c, s->number) == NULL);
+    CHECK(ckpt_content_get(s)->size == PATTERN_STEP);
+    ckpt_content_read(ckpt_content_get(s), 0, data, PATTERN_STEP);
+    for (uint32_t i = 0; i < PATTERN_STEP; i++)
+        CHECK(data[i] == pattern(1, i));
+}
+
+static void honest_section(struct client *c, struct ring_producer *p,
+                           uint32_t type, uint32_t handle, uint32_t *read)
+{
+    put_section(p, type, handle, 'h', PATTERN_STEP);
+    honest_turn(c, read);
+    check_honest();
+}
+
+/* Both go, and nothing of theirs is left open. */
+static void end_ckpt(struct client *c, struct client *honest)
+{
+    check_store();
+    end_client(c);
+    if (honest != NULL)
+        end_client(honest);
+    serve_turns(200, 1000);
+    CHECK(ckpt_stats_get(server.ckpt).handles == 0);
+    check_store();
+}
+
+static void fuzz_ckpt_records(const uint8_t *data, size_t size)
+{
+    struct reader r = reader_of((struct bytes){data, size});
+    uint8_t how = read_u8(&r);
+    uint32_t read = 0, handle;
+
+    prepare_ckpt();
+    struct client *honest = new_client_at(IPC_SERVICE_CKPT, HONEST);
+    struct ring_producer own = producer(honest, SEGMENT_SUBMIT);
+    put_open(&own);
+    honest_turn(honest, &read);
+    handle = last_handle;
+    honest_section(honest, &own, IPC_SUBMIT_CKPT_SECTION_CREATE, handle, &read);
+
+    struct client *c = new_client(IPC_SERVICE_CKPT);
+    struct ring_producer p = producer(c, SEGMENT_SUBMIT);
+    put_records(&p, &r);
+    serve_turns(how >> 2 & 3, how >> 4);
+    if ((how & 1) != 0 && c->state == CLIENT_LIVE)
+        client_drop_overflow(&server, c);
+    honest_section(honest, &own, IPC_SUBMIT_CKPT_OVERWRITE, handle, &read);
+    serve_turns(10, 1000);
+    honest_section(honest, &own, IPC_SUBMIT_CKPT_WRITE, handle, &read);
+    read_ring(c, SEGMENT_REPLY, check_ckpt_reply);
+    read_ring(c, SEGMENT_EVENT, check_ckpt_event);
+    end_ckpt(c, honest);
+}
+
+static struct reader asked; /* the queries whose answers come next */
+
+/* The query of the answer; what there is of it is copied. */
+static void query_of(uint32_t type, void *query, size_t size,
+                     struct bytes *rest)
+{
+    uint32_t t = read_u8(&asked), n = read_u16(&asked);
+    struct bytes body =
+        read_bytes(&asked, n < asked.left ? n : (uint32_t)asked.left);
+
+    CHECK(t == type && body.n >= size);
+    memcpy(query, body.p, size);
+    *rest = (struct bytes){body.p + size, body.n - size};
+}
+
+/* Sections "a", "b" and "c", of which the first is empty. */
+static uint32_t section_of(struct bytes id)
+{
+    return id.n == 1 && id.p[0] >= 'a' && id.p[0] <= 'c' ? id.p[0] - 'a' + 1u
+                                                         : 0;
+}
+
+static uint64_t size_of(uint32_t section)
+{
+    return (uint64_t)(section - 1) * (PATTERN / 2);
+}
+
+static void check_read_answer(struct ring_record record, const uint8_t *body)
+{
+    struct ipc_ckpt_read_answer a;
+    struct ipc_ckpt_read query;
+    struct bytes id;
+    uint64_t n = 0;
+
+    query_of(record.type, &query, sizeof query, &id);
+    uint32_t section = section_of(id);
+    uint64_t size = section == 0 ? 0 : size_of(section);
+    uint32_t result = query.handle != 0     ? IPC_ERR_BAD_HANDLE
+                      : section == 0        ? IPC_ERR_NOT_EXIST
+                      : query.offset > size ? IPC_ERR_INVALID_PARAM
+                                            : IPC_OK;
+    CHECK(record.size >= sizeof a);
+    memcpy(&a, body, sizeof a);
+    CHECK(a.reply.result == result);
+    if (result == IPC_OK) {
+        n = size - query.offset < query.size ? size - query.offset : query.size;
+        /* As much as fits the ring. */
+        CHECK(a.reply.done == n || (a.reply.done < n && n > 10000));
+        CHECK(a.section_size == size && a.version > 0);
+    }
+    CHECK(record.size == sizeof a + a.reply.done);
+    for (uint32_t i = 0; i < a.reply.done; i++)
+        CHECK(body[sizeof a + i] == pattern(1, (uint32_t)query.offset + i));
+}
+
+static bool is_chosen_here(const struct ipc_ckpt_next *query)
+{
+    switch (query->chosen) {
+    case 2: /* none is never to expire before that */
+        return query->expiration_ns == INT64_MAX;
+    case 4:
+        return false;
+    default:
+        return true;
+    }
+}
+
+static void check_next_answer(struct ring_record record, const uint8_t *body)
+{
+    struct ipc_ckpt_next_answer a;
+    struct ipc_ckpt_next query;
+    struct bytes rest;
+
+    query_of(record.type, &query, sizeof query, &rest);
+    CHECK(record.size >= sizeof a && rest.n == 0);
+    memcpy(&a, body, sizeof a);
+    CHECK(record.size == sizeof a + a.id_length);
+    if (query.handle != 0) {
+        CHECK(a.reply.result == IPC_ERR_BAD_HANDLE && a.id_length == 0);
+    } else if (query.after >= 3 || !is_chosen_here(&query)) {
+        CHECK(a.reply.result == IPC_ERR_NO_SECTIONS && a.id_length == 0);
+    } else {
+        CHECK(a.reply.result == IPC_OK && a.number == query.after + 1);
+        CHECK(a.id_length == 1 && body[sizeof a] == 'a' + query.after);
+        CHECK(a.size == size_of((uint32_t)a.number) && a.state == 1);
+        CHECK(a.expiration_ns == INT64_MAX);
+    }
+}
+
+static void check_status_answer(struct ring_record record, const uint8_t *body)
+{
+    struct ipc_ckpt_status_answer a;
+    struct ipc_ckpt_status query;
+    struct bytes rest;
+
+    query_of(record.type, &query, sizeof query, &rest);
+    CHECK(record.size == sizeof a && rest.n == 0);
+    memcpy(&a, body, sizeof a);
+    if (query.handle != 0) {
+        CHECK(a.reply.result == IPC_ERR_BAD_HANDLE && a.memory_used == 0);
+        return;
+    }
+    CHECK(a.reply.result == IPC_OK && a.section_count == 3);
+    CHECK(a.memory_used == 3 * (PATTERN / 2));
+    CHECK(a.attributes.section_max == 9);
+}
+
+static void check_ckpt_answer(struct ring_record record, const uint8_t *body)
+{
+    switch (record.type) {
+    case IPC_QUERY_CKPT_READ:
+        check_read_answer(record, body);
+        break;
+    case IPC_QUERY_CKPT_NEXT:
+        check_next_answer(record, body);
+        break;
+    case IPC_QUERY_CKPT_STATUS:
+        check_status_answer(record, body);
+        break;
+    default:
+        CHECK(!"an answer to nothing");
+    }
+}
+
+static void fuzz_ckpt_queries(const uint8_t *data, size_t size)
+{
+    prepare_ckpt();
+    struct client *c = new_client(IPC_SERVICE_CKPT);
+    struct ring_producer p = producer(c, SEGMENT_SUBMIT);
+    struct ring_producer q = producer(c, SEGMENT_QUERY);
+    put_open(&p);
+    serve_turns(5, 100);
+    for (uint32_t i = 0; i < 3; i++) {
+        put_section(&p, IPC_SUBMIT_CKPT_SECTION_CREATE, 0, (uint8_t)('a' + i),
+                    i * (PATTERN / 2));
+        serve_turns(5, 100);
+    }
+    read_ring(c, SEGMENT_REPLY, check_ok_reply);
+    asked = reader_of((struct bytes){data, size});
+    for (int i = 0; i < 300 && !c->query_broken; i++) {
+        struct reader r = reader_of((struct bytes){data, size});
+        put_records(&q, &r);
+        answer_queries(c);
+        if (i == 0)
+            read_ring(c, SEGMENT_ANSWER, check_ckpt_answer);
+    }
+    end_ckpt(c, NULL);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     prepare();
     if (size == 0)
         return 0;
-    switch (data[0] % 8) {
+    switch (data[0] % 10) {
     case 0:
         fuzz_hello(data + 1, size - 1);
         break;
@@ -548,6 +969,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         break;
     case 7:
         fuzz_queries(data + 1, size - 1, IPC_SERVICE_CLM);
+        break;
+    case 8:
+        fuzz_ckpt_records(data + 1, size - 1);
+        break;
+    case 9:
+        fuzz_ckpt_queries(data + 1, size - 1);
         break;
     }
     return 0;

@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NOWHERE = 0, HASH_EVERY = 16, PIECE_TYPE = 3 };
+enum { NOWHERE = 0, HASH_EVERY = 16 };
 
 /* A configuration at the end of a way; NOWHERE: none, no state. */
 struct way {
@@ -466,8 +466,7 @@ void replicas_delivered(struct replicas *r, uint32_t process,
     q->whole = whole;
     q->stats = now;
     q->succeeded = p->succeeded;
-    bool piece = message.n > 1 && message.p[1] == PIECE_TYPE;
-    if (whole && (plan || piece ||
+    if (whole && (plan || replica_is_piece(message) ||
                   replica_place_get(p->replica).index % HASH_EVERY == 0))
         identical_check(r, process, p);
 }

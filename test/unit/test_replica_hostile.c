@@ -265,6 +265,85 @@ static void test_lies(void)
     }
 }
 
+/* One that has the lowest id, and so would be the donor, says that it has what
+ * node 2 has; but it has counted otherwise. Node 3 says it has a part of that.
+ */
+static void lowest_lies(uint64_t index, uint64_t settled)
+{
+    world_begin(4);
+    CONFIGURE(2);
+    run();
+    appends(2, 5);
+    deliver_all();
+    CONFIGURE(1, 2, 3, 4);
+    struct replica_place at = replica_place_get(node(2)->r);
+    for (uint32_t id = 1; id <= 3; id += 2) {
+        struct info lie = info_of(id);
+        lie.holds = id == 1 ? 2 : 1;
+        lie.birth = at.birth;
+        lie.path = at.path;
+        lie.index = index;
+        lie.operations = index < 5 ? index : 5;
+        lie.settled = settled;
+        struct bytes b = info_bytes(&lie);
+        multicast(id, b.p, b.n);
+    }
+    says(2, REPLICA_INFO);
+    says(4, REPLICA_INFO);
+    for (uint32_t id = 2; id <= 4; id += 2)
+        while (deliver(id)) {
+        }
+    CU_ASSERT_EQUAL(stats(2)->plans, 2);
+    static struct piece p;
+    p = piece_of(1, index == 5 ? settled : index + 1);
+    p.count = index == 5 ? 6 : 0;
+    p.flags = 1;
+    hears(2, 1, piece_bytes(&p));
+    hears(4, 1, piece_bytes(&p));
+    node_crash(1);
+    node_crash(3);
+    CONFIGURE(2, 4);
+    run();
+    expect_one_state(IDS(2, 4));
+    world_end();
+}
+
+static void test_lowest_lies(void)
+{
+    for (uint64_t settled = 0; settled <= 5; settled++)
+        lowest_lies(5, settled);
+    lowest_lies(4, 4);
+    lowest_lies(9, 3);
+    lowest_lies(9, 5);
+    lowest_lies((uint64_t)1 << 62, 0);
+}
+
+/* There are as many results, but a message has no room for them. */
+static void test_long_piece(void)
+{
+    exchange_begin();
+    for (uint32_t i = 0; i < 14000; i++) {
+        for (uint32_t k = 0; k < 10; k++)
+            op(1, TOY_OPEN, 0, 0);
+        for (uint32_t id = 1; id <= 3; id++)
+            for (; node(id)->delivered < node(id)->ring->count;
+                 node(id)->delivered++) {
+                const struct message *m =
+                    &node(id)->ring->messages[node(id)->delivered];
+                CU_ASSERT(replica_message(node(id)->r, m->sender,
+                                          (struct bytes){m->p, m->n}));
+            }
+    }
+    static struct piece p;
+    p = piece_of(1, 32);
+    p.count = 131080;
+    for (uint32_t id = 2; id <= 3; id++)
+        CU_ASSERT(!hears(id, 1, piece_bytes(&p)));
+    run();
+    expect_one_state(IDS(1, 2, 3));
+    world_end();
+}
+
 static void test_hostile_pieces(void)
 {
     exchange_begin();
@@ -484,6 +563,8 @@ static const struct unit_test tests[] = {
     {"layout of a part", test_layout_of_a_part},
     {"hostile infos", test_hostile_infos},
     {"lies", test_lies},
+    {"lowest lies", test_lowest_lies},
+    {"long piece", test_long_piece},
     {"hostile pieces", test_hostile_pieces},
     {"piece from before", test_piece_from_before},
     {"hostile operations", test_hostile_operations},
