@@ -21,7 +21,7 @@ CFLAGS   ?= -g $(OPT)
 ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -I. -Iapi -fPIC -fvisibility=hidden \
             -DOPENAIS_VERSION='"$(VERSION)"' \
             $(WARN) $(CFLAGS) $(if $(SAN),-fsanitize=$(SAN) \
-            -fno-sanitize-recover=all) \
+            -fno-sanitize-recover=all $(if $(filter thread,$(SAN)),-Wno-tsan)) \
             $(if $(FUZZ),-fsanitize=fuzzer-no-link)
 LDLIBS_DAEMON := -lconfuse -lcrypto -lurcu-qsbr -lurcu-common -lpthread
 # V=1 shows the commands; QUIET=1 not even what is built.
@@ -230,7 +230,7 @@ sim: $(B)/sim ## simulator: SEED=n replays one, SEED_BASE=n N=m runs m
 	@$(B)/sim $(if $(SEED),--seed $(SEED),--count $(N) \
 	    $(if $(SEED_BASE),--seed-base $(SEED_BASE)))
 
-mutants: deps ## break the core in 18 places; the simulator must notice each
+mutants: deps ## break core and services in 27 places; the simulator must notice each
 	@test/mutants.sh
 
 cluster: deps ## tests with real daemons in network namespaces

@@ -22,6 +22,9 @@ struct header {
 
 struct evs_instance {
     struct conn conn; /* first: handles name it */
+    /* &mark: a program linked with the static libraries has one table of
+     * handles for all of them. */
+    const char *mark;
     evs_handle_t handle;
     evs_callbacks_t callbacks;
     _Atomic(void *) context;
@@ -36,6 +39,20 @@ struct evs_instance {
     struct evs_group joined[IPC_GROUPS_MAX];
     struct header header;
 };
+
+static const char mark;
+
+/* The handle's object, until handle_put(); NULL: no such handle of this
+ * library. */
+static struct evs_instance *instance_get(evs_handle_t handle)
+{
+    struct evs_instance *e = handle_get(handle);
+
+    if (e == NULL || e->mark == &mark)
+        return e;
+    handle_put(handle);
+    return NULL;
+}
 
 static void instance_free(struct conn *conn)
 {
@@ -69,6 +86,7 @@ static cs_error_t initialize(evs_handle_t *handle, evs_callbacks_t *callbacks,
         e->callbacks = *callbacks;
     pthread_mutex_init(&e->groups_lock, NULL);
     pthread_mutex_init(&e->joined_lock, NULL);
+    e->mark = &mark;
     e->header.size = 1;
     /* The handle is in place before anyone can find it by its number. */
     error = handle_new(&e->handle, &e->conn, instance_free);
@@ -103,12 +121,18 @@ PUBLIC cs_error_t evs_initialize_rings(evs_handle_t *handle,
 
 PUBLIC cs_error_t evs_finalize(evs_handle_t handle)
 {
-    return handle_finalize(handle);
+    cs_error_t error;
+
+    if (instance_get(handle) == NULL)
+        return CS_ERR_BAD_HANDLE;
+    error = handle_finalize(handle);
+    handle_put(handle);
+    return error;
 }
 
 PUBLIC cs_error_t evs_fd_get(evs_handle_t handle, int *fd)
 {
-    struct evs_instance *e = handle_get(handle);
+    struct evs_instance *e = instance_get(handle);
     cs_error_t error = CS_ERR_INVALID_PARAM;
 
     if (e == NULL)
@@ -123,7 +147,7 @@ PUBLIC cs_error_t evs_fd_get(evs_handle_t handle, int *fd)
 
 PUBLIC cs_error_t evs_context_get(evs_handle_t handle, void **context)
 {
-    struct evs_instance *e = handle_get(handle);
+    struct evs_instance *e = instance_get(handle);
     cs_error_t error = CS_ERR_INVALID_PARAM;
 
     if (e == NULL)
@@ -139,7 +163,7 @@ PUBLIC cs_error_t evs_context_get(evs_handle_t handle, void **context)
 
 PUBLIC cs_error_t evs_context_set(evs_handle_t handle, void *context)
 {
-    struct evs_instance *e = handle_get(handle);
+    struct evs_instance *e = instance_get(handle);
 
     if (e == NULL)
         return CS_ERR_BAD_HANDLE;
@@ -198,7 +222,7 @@ static void deliver(void *context, uint32_t type, const uint8_t *body,
 PUBLIC cs_error_t evs_dispatch(evs_handle_t handle,
                                cs_dispatch_flags_t dispatch)
 {
-    struct evs_instance *e = handle_get(handle);
+    struct evs_instance *e = instance_get(handle);
     cs_error_t error = CS_ERR_INVALID_PARAM;
 
     if (e == NULL)
@@ -292,7 +316,7 @@ static cs_error_t change_groups(struct evs_instance *e, uint32_t type,
 static cs_error_t change_handle(evs_handle_t handle, uint32_t type,
                                 const struct evs_group *groups, size_t count)
 {
-    struct evs_instance *e = handle_get(handle);
+    struct evs_instance *e = instance_get(handle);
     cs_error_t error;
 
     if (e == NULL)
@@ -412,7 +436,7 @@ PUBLIC cs_error_t evs_mcast_joined(evs_handle_t handle,
                                    const struct iovec *iovec,
                                    unsigned int iov_len)
 {
-    struct evs_instance *e = handle_get(handle);
+    struct evs_instance *e = instance_get(handle);
     cs_error_t error;
 
     if (e == NULL)
@@ -429,7 +453,7 @@ PUBLIC cs_error_t evs_mcast_groups(evs_handle_t handle,
                                    const struct iovec *iovec,
                                    unsigned int iov_len)
 {
-    struct evs_instance *e = handle_get(handle);
+    struct evs_instance *e = instance_get(handle);
     cs_error_t error;
 
     if (e == NULL)
@@ -471,7 +495,7 @@ PUBLIC cs_error_t evs_membership_get(evs_handle_t handle,
                                      unsigned int *member_list,
                                      size_t *member_list_entries)
 {
-    struct evs_instance *e = handle_get(handle);
+    struct evs_instance *e = instance_get(handle);
     cs_error_t error = CS_ERR_INVALID_PARAM;
 
     if (e == NULL)
@@ -535,7 +559,7 @@ PUBLIC cs_error_t evs_group_list_get(evs_handle_t handle,
                                      struct evs_group_info *list,
                                      size_t *entries)
 {
-    struct evs_instance *e = handle_get(handle);
+    struct evs_instance *e = instance_get(handle);
     cs_error_t error = CS_ERR_INVALID_PARAM;
 
     if (e == NULL)
@@ -550,7 +574,7 @@ PUBLIC cs_error_t evs_group_list_get(evs_handle_t handle,
 
 PUBLIC cs_error_t evs_send_timeout_set(evs_handle_t handle, int64_t timeout_ns)
 {
-    struct evs_instance *e = handle_get(handle);
+    struct evs_instance *e = instance_get(handle);
 
     if (e == NULL)
         return CS_ERR_BAD_HANDLE;
@@ -562,7 +586,7 @@ PUBLIC cs_error_t evs_send_timeout_set(evs_handle_t handle, int64_t timeout_ns)
 
 PUBLIC cs_error_t evs_room_get(evs_handle_t handle, size_t *bytes)
 {
-    struct evs_instance *e = handle_get(handle);
+    struct evs_instance *e = instance_get(handle);
     cs_error_t error = CS_ERR_INVALID_PARAM;
 
     if (e == NULL)
@@ -583,7 +607,7 @@ PUBLIC cs_error_t evs_room_get(evs_handle_t handle, size_t *bytes)
 
 PUBLIC cs_error_t evs_room_fd_get(evs_handle_t handle, int *fd)
 {
-    struct evs_instance *e = handle_get(handle);
+    struct evs_instance *e = instance_get(handle);
     cs_error_t error = CS_ERR_INVALID_PARAM;
 
     if (e == NULL)

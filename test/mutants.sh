@@ -84,7 +84,7 @@ mutant joiner-applies-at-once $service/replica.c \
 mutant results-ignored $service/replica.c \
     's/if \(result_of\(p, r->applied\)\)/if (result_of(p, r->applied) || true)/'
 mutant path-not-mixed $service/replica.c \
-    's/^( +)r->path = mix\(r->path, &r->conf.ring_id\);/\1r->path += 0;/'
+    's/^( +)r->path = ring_id_mix\(r->path, &r->conf.ring_id\);/\1r->path += 0;/'
 mutant part-is-history $service/replica.c \
     's/a->birth == b->birth && a->path == b->path &&/a->birth == b->birth \&\&/'
 mutant change-not-kept $service/replica.c \

@@ -2,6 +2,7 @@
 #include "daemon/service/clm.h"
 
 #include "daemon/base/check.h"
+#include "daemon/totem/ring_id.h"
 
 #include <stdlib.h>
 
@@ -69,12 +70,6 @@ static const uint8_t kinds[] = {
 };
 enum { KINDS = sizeof kinds / sizeof *kinds };
 
-static bool same_id(const struct totem_ring_id *a,
-                    const struct totem_ring_id *b)
-{
-    return a->seq == b->seq && a->nonce == b->nonce && a->rep == b->rep;
-}
-
 static bool same_node(const struct ipc_clm_node *a,
                       const struct ipc_clm_node *b)
 {
@@ -118,33 +113,16 @@ void clm_free(struct clm *c)
 
 /* --- the message ---------------------------------------------------------- */
 
-static void write_ring_id(struct writer *w, const struct totem_ring_id *id)
-{
-    write_u64(w, id->seq);
-    write_u64(w, id->nonce);
-    write_u32(w, id->rep);
-}
-
-static struct totem_ring_id read_ring_id(struct reader *r)
-{
-    struct totem_ring_id id;
-
-    id.seq = read_u64(r);
-    id.nonce = read_u64(r);
-    id.rep = read_u32(r);
-    return id;
-}
-
 static void message_write(struct clm *c)
 {
     const struct ipc_clm_node *self = &c->config.self;
     struct writer w = writer_of(c->message, sizeof c->message);
 
     write_u8(&w, MESSAGE_VERSION);
-    write_ring_id(&w, &c->conf.ring_id);
+    ring_id_write(&w, &c->conf.ring_id);
     write_u64(&w, self->incarnation);
     write_u64(&w, self->boot_ns);
-    write_ring_id(&w, &c->view_id);
+    ring_id_write(&w, &c->view_id);
     write_u64(&w, c->view_id.seq == 0 ? 0 : c->view.nodes[0].initial_view);
     write_u8(&w, (uint8_t)self->family);
     write_u8(&w, (uint8_t)self->address_length);
@@ -185,10 +163,10 @@ static bool message_read(struct bytes data, struct totem_ring_id *epoch,
     *t = (struct told){.heard = true};
     if (read_u8(&r) != MESSAGE_VERSION)
         return false;
-    *epoch = read_ring_id(&r);
+    *epoch = ring_id_read(&r);
     n->incarnation = read_u64(&r);
     n->boot_ns = read_u64(&r);
-    t->from = read_ring_id(&r);
+    t->from = ring_id_read(&r);
     n->initial_view = read_u64(&r);
     n->family = read_u8(&r);
     n->address_length = read_u8(&r);
@@ -206,7 +184,7 @@ static uint32_t part_size(const struct clm *c, uint32_t at)
     uint32_t size = 0;
 
     for (uint32_t i = 0; i < c->conf.member_count; i++)
-        size += same_id(&c->told[i].from, &c->told[at].from);
+        size += ring_id_equal(&c->told[i].from, &c->told[at].from);
     return size;
 }
 
@@ -256,7 +234,7 @@ static void install(struct clm *c)
         *n = t->node;
         n->node_id = c->conf.members[i];
         n->member = 1;
-        if (t->from.seq == 0 || !same_id(&t->from, &goes_on))
+        if (t->from.seq == 0 || !ring_id_equal(&t->from, &goes_on))
             n->initial_view = v->number;
     }
     CHECK(others == v->count);
@@ -323,7 +301,7 @@ bool clm_message(struct clm *c, uint32_t sender, struct bytes data)
     CHECK(c->stage == STAGE_NONE && !c->current);
     if (!message_read(data, &epoch, &told))
         return false;
-    if (!c->configured || !same_id(&epoch, &c->conf.ring_id))
+    if (!c->configured || !ring_id_equal(&epoch, &c->conf.ring_id))
         return true;
     at = place_of(c, sender);
     if (at == c->conf.member_count ||

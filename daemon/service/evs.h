@@ -76,8 +76,9 @@ const struct totem_configuration *evs_configuration_get(const struct evs *e);
 
 /* From any thread: copies groups that clients have joined, `max` at most, and
  * how many clients each has, from place `from` of the table on (0: its
- * beginning). Returns how many, perhaps none; *next: where to go on, 0: that was
- * all. Each entry is whole; groups joined or left meanwhile may be missing or there. */
+ * beginning). Returns how many, perhaps none; *next: where to go on, 0: that
+ * was all. Each entry is whole; groups joined or left meanwhile may be missing
+ * or there. */
 uint32_t evs_group_list(const struct evs *e, uint32_t from,
                         struct ipc_evs_group_info *list, uint32_t max,
                         uint32_t *next);

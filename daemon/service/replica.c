@@ -22,6 +22,7 @@
 #include "daemon/base/check.h"
 #include "daemon/service/replica_backlog.h"
 #include "daemon/service/replica_wire.h"
+#include "daemon/totem/ring_id.h"
 
 #include <stdlib.h>
 
@@ -96,22 +97,6 @@ void replica_free(struct replica *r)
 }
 
 /* --- the path ------------------------------------------------------------- */
-
-static uint64_t scramble(uint64_t z)
-{
-    z += 0x9e3779b97f4a7c15u;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-    return z ^ z >> 31;
-}
-
-/* Nodes compare what comes of it: it is part of the wire's format. */
-static uint64_t mix(uint64_t path, const struct totem_ring_id *id)
-{
-    path = scramble(path ^ id->seq);
-    path = scramble(path ^ id->nonce);
-    return scramble(path ^ id->rep);
-}
 
 /* Do two members of the configuration that is being planned, of which neither
  * has HOLDS_NONE, have the same state (or, not whole, parts of the same, and
@@ -248,7 +233,7 @@ static void history_begin(struct replica *r, const struct replica_change *c)
 {
     give_up(r);
     r->holds = HOLDS_WHOLE;
-    r->birth = r->path = mix(0, &r->conf.ring_id);
+    r->birth = r->path = ring_id_mix(0, &r->conf.ring_id);
     if (r->birth == 0)
         r->birth = 1;
     change_tell(r, c);
@@ -277,7 +262,7 @@ static void history_go_on(struct replica *r, uint32_t own, uint32_t winner,
         r->index++;
         change_tell(r, c);
     }
-    r->path = mix(w->path, &r->conf.ring_id);
+    r->path = ring_id_mix(w->path, &r->conf.ring_id);
 }
 
 static bool is_before(const struct replica_cursor *a,
@@ -386,7 +371,7 @@ void replica_configuration(struct replica *r,
     if (r->configured) {
         CHECK(conf->ring_id.seq > r->conf.ring_id.seq);
         if (!r->planned && r->holds != HOLDS_NONE)
-            r->path = mix(r->path, &r->conf.ring_id);
+            r->path = ring_id_mix(r->path, &r->conf.ring_id);
     }
     r->conf = *conf;
     own = place_of(r, r->config.node_id);
@@ -549,13 +534,13 @@ bool replica_message(struct replica *r, uint32_t sender, struct bytes data)
         return false;
     switch (m.type) {
     case TYPE_INFO:
-        return !replica_same_ring(&m.info.ring_id, &r->conf.ring_id) ||
+        return !ring_id_equal(&m.info.ring_id, &r->conf.ring_id) ||
                info_taken(r, at, &m.info);
     case TYPE_OP:
         return m.op.ring_seq != r->conf.ring_id.seq ||
                op_taken(r, sender, at, m.op.body);
     case TYPE_PIECE:
-        return !replica_same_ring(&m.piece.ring_id, &r->conf.ring_id) ||
+        return !ring_id_equal(&m.piece.ring_id, &r->conf.ring_id) ||
                piece_taken(r, at, &m.piece);
     }
     return false;

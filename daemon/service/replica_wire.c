@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "daemon/service/replica_wire.h"
 
+#include "daemon/totem/ring_id.h"
+
 enum { MESSAGE_VERSION = 1, FLAG_LAST = 1 };
 
 /* No sum wraps that begins with less. Nobody has done so much; but somebody may
@@ -8,25 +10,12 @@ enum { MESSAGE_VERSION = 1, FLAG_LAST = 1 };
  * beyond is none. */
 static const uint64_t index_max = (uint64_t)1 << 62;
 
-bool replica_same_ring(const struct totem_ring_id *a,
-                       const struct totem_ring_id *b)
-{
-    return a->seq == b->seq && a->nonce == b->nonce && a->rep == b->rep;
-}
-
 /* --- writing -------------------------------------------------------------- */
 
 static void write_head(struct writer *w, enum replica_type type)
 {
     write_u8(w, MESSAGE_VERSION);
     write_u8(w, (uint8_t)type);
-}
-
-static void write_ring_id(struct writer *w, const struct totem_ring_id *id)
-{
-    write_u64(w, id->seq);
-    write_u64(w, id->nonce);
-    write_u32(w, id->rep);
 }
 
 static void write_cursor(struct writer *w, const struct replica_cursor *cursor)
@@ -38,7 +27,7 @@ static void write_cursor(struct writer *w, const struct replica_cursor *cursor)
 void replica_wire_info(struct writer *w, const struct replica_info *info)
 {
     write_head(w, TYPE_INFO);
-    write_ring_id(w, &info->ring_id);
+    ring_id_write(w, &info->ring_id);
     write_u64(w, info->incarnation);
     write_u8(w, (uint8_t)info->holds);
     write_u64(w, info->birth);
@@ -68,7 +57,7 @@ uint8_t *replica_wire_piece_head(struct writer *w,
     uint8_t *results;
 
     write_head(w, TYPE_PIECE);
-    write_ring_id(w, &piece->ring_id);
+    ring_id_write(w, &piece->ring_id);
     write_u64(w, piece->first);
     write_u32(w, piece->count);
     results = write_claim(w, results_size(piece->count));
@@ -78,16 +67,6 @@ uint8_t *replica_wire_piece_head(struct writer *w,
 }
 
 /* --- reading -------------------------------------------------------------- */
-
-static struct totem_ring_id read_ring_id(struct reader *r)
-{
-    struct totem_ring_id id;
-
-    id.seq = read_u64(r);
-    id.nonce = read_u64(r);
-    id.rep = read_u32(r);
-    return id;
-}
 
 static struct replica_cursor read_cursor(struct reader *r)
 {
@@ -131,7 +110,7 @@ static bool read_info(struct reader *r, struct replica_info *info)
 {
     struct bytes hello;
 
-    info->ring_id = read_ring_id(r);
+    info->ring_id = ring_id_read(r);
     info->incarnation = read_u64(r);
     info->holds = (enum replica_holds)read_u8(r);
     info->birth = read_u64(r);
@@ -164,7 +143,7 @@ static bool read_piece(struct reader *r, struct replica_piece *p)
 {
     uint8_t flags;
 
-    p->ring_id = read_ring_id(r);
+    p->ring_id = ring_id_read(r);
     p->first = read_u64(r);
     p->count = read_u32(r);
     if (p->count > REPLICA_BITS_MAX)

@@ -63,7 +63,4 @@ void replica_wire_op_head(struct writer *w, uint64_t ring_seq);
 uint8_t *replica_wire_piece_head(struct writer *w,
                                  const struct replica_piece *piece);
 
-bool replica_same_ring(const struct totem_ring_id *a,
-                       const struct totem_ring_id *b);
-
 #endif

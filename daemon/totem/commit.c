@@ -9,6 +9,7 @@
 #include "daemon/totem/internal.h"
 
 #include "daemon/base/check.h"
+#include "daemon/totem/ring_id.h"
 
 static void forming_reset(struct totem *t, const struct totem_ring_id *id)
 {
@@ -113,7 +114,7 @@ static bool own_entry_kept(const struct totem *t,
     const struct wire_commit_entry *a = &t->commit.entries[i];
     const struct wire_commit_entry *b = &commit->entries[i];
     return a->incarnation == b->incarnation &&
-           wire_ring_id_equal(&a->old_ring_id, &b->old_ring_id) &&
+           ring_id_equal(&a->old_ring_id, &b->old_ring_id) &&
            a->aru == b->aru && a->high == b->high && a->safe == b->safe &&
            a->window_packets == b->window_packets &&
            memcmp(a->deliver, b->deliver, sizeof a->deliver) == 0;
@@ -151,7 +152,7 @@ static bool third_visit(struct totem *t, const struct wire_commit *commit)
 void commit_on(struct totem *t, const struct wire_commit *commit)
 {
     bool taken = false;
-    bool same = wire_ring_id_equal(&commit->ring_id, &t->forming.id);
+    bool same = ring_id_equal(&commit->ring_id, &t->forming.id);
     switch (t->state) {
     case TOTEM_STARTING:
     case TOTEM_OPERATIONAL:

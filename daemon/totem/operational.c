@@ -14,6 +14,7 @@
 #include "daemon/totem/internal.h"
 
 #include "daemon/base/check.h"
+#include "daemon/totem/ring_id.h"
 
 enum { ALONE_BYTES = 262144 }; /* in a visit of a ring of one */
 
@@ -346,7 +347,7 @@ void token_on(struct totem *t, uint32_t sender, const struct wire_token *token)
 {
     bool active = t->state == TOTEM_OPERATIONAL || t->state == TOTEM_RECOVERY;
     struct ring *r = ring_active(t);
-    if (!active || !wire_ring_id_equal(&token->ring_id, &r->id)) {
+    if (!active || !ring_id_equal(&token->ring_id, &r->id)) {
         t->stats.dropped[TOTEM_DROP_STALE]++;
         return;
     }

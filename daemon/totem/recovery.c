@@ -11,6 +11,7 @@
 #include "daemon/totem/internal.h"
 
 #include "daemon/base/check.h"
+#include "daemon/totem/ring_id.h"
 
 enum { IDLE_VISITS_MAX = 8 };
 
@@ -25,8 +26,7 @@ static void trans_collect(struct totem *t)
     for (uint32_t i = 0; i < t->commit.count; i++) {
         const struct wire_commit_entry *e = &t->commit.entries[i];
         uint32_t old = ring_index(&t->ring, e->node_id);
-        if (old == UINT32_MAX ||
-            !wire_ring_id_equal(&e->old_ring_id, &t->ring.id))
+        if (old == UINT32_MAX || !ring_id_equal(&e->old_ring_id, &t->ring.id))
             continue;
         CHECK(set_add(&v->trans, e->node_id));
         bit_set(v->deliver, old);

@@ -2,6 +2,7 @@
 #include "daemon/totem/wire.h"
 
 #include "daemon/base/check.h"
+#include "daemon/totem/ring_id.h"
 
 enum {                     /* flags */
        FLAG_SAFE = 1,      /* data */
@@ -49,38 +50,13 @@ static size_t finish(const struct writer *w)
 
 bool wire_ring_id_read(struct reader *r, struct totem_ring_id *id)
 {
-    id->seq = read_u64(r);
-    id->nonce = read_u64(r);
-    id->rep = read_u32(r);
+    *id = ring_id_read(r);
     return !r->failed && id->seq <= WIRE_SEQ_MAX;
 }
 
-static void ring_id_write(struct writer *w, const struct totem_ring_id *id)
-{
-    write_u64(w, id->seq);
-    write_u64(w, id->nonce);
-    write_u32(w, id->rep);
-}
-
-/* The finalizer of splitmix64, twice: identities that differ in any bit get
- * unrelated hashes. Nothing secret rests on it: packets are authenticated. */
 uint64_t wire_ring_hash(const struct totem_ring_id *id)
 {
-    uint64_t words[3] = {id->seq, id->nonce, id->rep};
-    uint64_t h = 0;
-    for (int i = 0; i < 3; i++) {
-        h = (h ^ words[i]) + UINT64_C(0x9e3779b97f4a7c15);
-        h = (h ^ (h >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-        h = (h ^ (h >> 27)) * UINT64_C(0x94d049bb133111eb);
-        h ^= h >> 31;
-    }
-    return h;
-}
-
-bool wire_ring_id_equal(const struct totem_ring_id *a,
-                        const struct totem_ring_id *b)
-{
-    return a->seq == b->seq && a->nonce == b->nonce && a->rep == b->rep;
+    return ring_id_mix(0, id);
 }
 
 bool wire_data_read(struct reader *r, const struct wire_head *head,

@@ -127,7 +127,5 @@ void wire_stamp(uint8_t *packet, uint32_t packet_size_max);
 
 /* What data packets carry in place of the ring's identity. */
 uint64_t wire_ring_hash(const struct totem_ring_id *id);
-bool wire_ring_id_equal(const struct totem_ring_id *a,
-                        const struct totem_ring_id *b);
 
 #endif

@@ -5,17 +5,19 @@
 #include "test/unit/unit.h"
 
 #include "daemon/base/check.h"
+#include "daemon/server/view.h"
 #include "daemon/service/ckpt_store.h"
 
 #include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <urcu/urcu-qsbr.h>
+#include <time.h>
 
 enum { ARENA = 32 << 20, READERS = 3 };
 
 static struct ckpt_store store;
+static struct views *views; /* the daemon's RCU */
 static uint8_t *arena;
 
 static uint64_t random_of(uint64_t *state, uint64_t below)
@@ -92,7 +94,9 @@ enum {
     ALWAYS = 4,
     IDS = 64,
     SIZE_MAX_HERE = 4 * STORE_CHUNK_SIZE,
-    WRITES = 6000
+    WRITES = 4000,
+    READS = 5000,
+    GARBAGE = 4 << 20
 };
 
 static uint8_t value_of(uint64_t size)
@@ -165,22 +169,23 @@ static void query(uint64_t *state, uint8_t *data)
 
 static void *reader(void *argument)
 {
-    uint64_t state = 1000 + (uint64_t)(uintptr_t)argument;
+    uint32_t number = (uint32_t)(uintptr_t)argument;
+    uint64_t state = 1000 + number;
     uint8_t *data = malloc(SIZE_MAX_HERE);
 
     CHECK(data != NULL);
-    urcu_qsbr_register_thread();
+    view_reader_begin(views);
     while (!seen.stop) {
         for (int i = 0; i < 8; i++)
             query(&state, data);
-        urcu_qsbr_quiescent_state();
+        view_quiet(views, number);
         if (random_of(&state, 64) == 0) {
-            urcu_qsbr_thread_offline();
+            view_sleeps(views, number);
             sched_yield();
-            urcu_qsbr_thread_online();
+            view_wakes();
         }
     }
-    urcu_qsbr_unregister_thread();
+    view_reader_end(views, number);
     free(data);
     return NULL;
 }
@@ -240,6 +245,8 @@ static void readers_and_writer(bool with_arena)
 
     begin(with_arena);
     memset(&seen, 0, sizeof seen);
+    views = views_new();
+    CU_ASSERT_PTR_NOT_NULL_FATAL(views);
     struct ckpt_checkpoint *c =
         ckpt_store_create(&store, 1, text("a"), &attributes);
     for (uint32_t i = 0; i < ALWAYS; i++) {
@@ -247,16 +254,16 @@ static void readers_and_writer(bool with_arena)
         ckpt_section_create(&store, c, c->next_section++, text(id));
     }
     for (uintptr_t i = 0; i < READERS; i++)
-        CU_ASSERT_FATAL(
-            pthread_create(&threads[i], NULL, reader, (void *)(i + 1)) == 0);
-    for (uint32_t i = 0; i < WRITES; i++) {
+        CU_ASSERT_FATAL(pthread_create(&threads[i], NULL, reader, (void *)i) ==
+                        0);
+    for (uint32_t i = 0; i < WRITES || seen.reads < READS; i++) {
         write_one(c);
-        if (store.memory.garbage_bytes < 1 << 20)
+        if (store.memory.garbage_bytes < GARBAGE)
             continue;
         struct ckpt_item *garbage = garbage_take();
         for (int more = 0; more < 3; more++)
             write_one(c);
-        urcu_qsbr_synchronize_rcu();
+        views_reclaim(views, NULL, 0);
         garbage_return(garbage);
     }
     seen.stop = true;
@@ -268,6 +275,7 @@ static void readers_and_writer(bool with_arena)
     CU_ASSERT_EQUAL(seen.wrong, 0);
     CU_ASSERT(seen.reads > 1000 && seen.absent > 10);
     printf("(%llu reads) ", (unsigned long long)seen.reads);
+    views_free(views);
     end();
 }
 
@@ -329,7 +337,7 @@ static void test_garbage(void)
 
 /* --- indexes -------------------------------------------------------------- */
 
-enum { MANY = 3000, STEPS = 40000 };
+enum { MANY = 3000, STEPS = 30000, COMPARED = 10 };
 
 static struct {
     uint64_t number; /* 0: not there */
@@ -382,7 +390,7 @@ static void test_index(void)
             ckpt_section_delete(&store, c, there[i].section);
             there[i].number = 0;
         }
-        if (step % (STEPS / 40) == 0)
+        if (step % (STEPS / COMPARED) == 0)
             compare_index(c);
         garbage_return(garbage_take());
     }
@@ -546,7 +554,7 @@ static void contents(bool with_arena)
     struct ckpt_checkpoint *c =
         ckpt_store_create(&store, 1, text("a"), &attributes);
     struct ckpt_section *s = ckpt_section_create(&store, c, 1, text("x"));
-    for (uint32_t step = 0; step < 4000; step++) {
+    for (uint32_t step = 0; step < 1500; step++) {
         offset =
             pick(2) == 0 ? pick(MAX) : STORE_CHUNK_SIZE * pick(5) + pick(2);
         n = pick(2) == 0 ? pick(300) : pick(MAX);
@@ -596,7 +604,7 @@ static struct {
 static size_t random_size(void)
 {
     return pick(20) == 0 ? pick(CKPT_MEMORY_BLOCK_MAX * 2) + 1u
-                         : pick(1u << pick(16)) + 1u;
+                         : pick(1u << pick(14)) + 1u;
 }
 
 static bool is_intact(uint32_t i)
@@ -619,7 +627,7 @@ static void test_memory(void)
     CU_ASSERT_FATAL(at != MAP_FAILED);
     ckpt_memory_init(&m, at, ARENA);
     memset(blocks, 0, sizeof blocks);
-    for (uint32_t step = 0; step < 60000; step++) {
+    for (uint32_t step = 0; step < 20000; step++) {
         uint32_t i = pick(BLOCKS);
         if (blocks[i].at != NULL) {
             CU_ASSERT_FATAL(is_intact(i));

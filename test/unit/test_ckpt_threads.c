@@ -203,6 +203,51 @@ static void test_all_at_once(void)
     printf("\n%llu calls, ", (unsigned long long)calls);
 }
 
+static void *shrink_always(void *context)
+{
+    SaCkptSectionIdT id = id_of("large");
+    (void)context;
+    while (!stop_all) {
+        wrong += saCkptSectionOverwrite(shared, &id, "short", 5) != SA_AIS_OK;
+        pause_us(300);
+        wrong += write_ends(1) != SA_AIS_OK;
+        pause_us(300);
+    }
+    return NULL;
+}
+
+/* It is never beyond the end for who reads from the beginning. */
+static void test_shrinking(void)
+{
+    SaCkptCheckpointCreationAttributesT a = attributes();
+    uint8_t *data = malloc(LARGE);
+    uint64_t end_ms = mono_ms() + 1000;
+    pthread_t t;
+    begin_small();
+    h = open_handle(&callbacks);
+    a.maxSectionSize = a.checkpointSize = LARGE;
+    shared = open_with("shrinks", a);
+    IS(create(shared, "large", SA_TIME_END, "", 0), OK);
+    IS(write_ends(1), OK);
+    stop_all = false;
+    wrong = calls = 0;
+    pthread_create(&t, NULL, shrink_always, NULL);
+    for (; mono_ms() < end_ms; calls++) {
+        SaSizeT n = LARGE;
+        wrong += read_at(shared, "large", 0, data, &n) != SA_AIS_OK ||
+                 (n != LARGE && n != 5);
+        SaCkptIOVectorElementT e = {.sectionId = id_of("large")};
+        wrong += saCkptCheckpointRead(shared, &e, 1, NULL) != SA_AIS_OK ||
+                 (e.readSize != LARGE && e.readSize != 5);
+        free(e.dataBuffer);
+    }
+    stop_all = true;
+    pthread_join(t, NULL);
+    CU_ASSERT(wrong == 0 && calls > 100);
+    free(data);
+    end();
+}
+
 /* --- ended while in use --------------------------------------------------- */
 
 static _Atomic uint32_t users_done;
@@ -804,6 +849,7 @@ static void test_fork_in_callback(void)
 
 static const struct unit_test tests[] = {
     {"all at once", test_all_at_once},
+    {"a section that shrinks while it is read", test_shrinking},
     {"close in use", test_close_in_use},
     {"close twice, in use", test_close_twice},
     {"finalize in use", test_finalize_in_use},

@@ -862,8 +862,12 @@ static void test_other_library(void)
 {
     evs_handle_t e = 0;
     SaSelectionObjectT fd;
+    int evs_fd;
     begin(1);
     CU_ASSERT_EQUAL(fake.service, IPC_SERVICE_CLM);
+    CU_ASSERT_EQUAL(evs_fd_get(h, &evs_fd), CS_ERR_BAD_HANDLE);
+    CU_ASSERT_EQUAL(evs_dispatch(h, CS_DISPATCH_ALL), CS_ERR_BAD_HANDLE);
+    CU_ASSERT_EQUAL(evs_finalize(h), CS_ERR_BAD_HANDLE);
     CU_ASSERT_EQUAL(evs_initialize(&e, NULL), CS_OK);
     CU_ASSERT_EQUAL(fake.service, IPC_SERVICE_EVS);
     IS(saClmSelectionObjectGet(e, &fd), ERR_BAD_HANDLE);

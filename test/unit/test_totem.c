@@ -4,6 +4,7 @@
  * get packets no sane peer sends. The protocol as a whole is the simulator's.
  */
 #include "daemon/totem/set.h"
+#include "daemon/totem/ring_id.h"
 #include "daemon/totem/store.h"
 #include "test/unit/ring_world.h"
 #include "test/unit/unit.h"
@@ -208,7 +209,7 @@ static void token_packet(void)
         in.rtr[i] = i + 91;
     size_t n = wire_token_write(packet, 2, &in);
     CU_ASSERT(token_read(n, &out));
-    CU_ASSERT(wire_ring_id_equal(&in.ring_id, &out.ring_id));
+    CU_ASSERT(ring_id_equal(&in.ring_id, &out.ring_id));
     CU_ASSERT(out.token_seq == 7 && out.seq == 100 && out.aru == 90);
     CU_ASSERT(out.aru_id == 2 && out.backlog_packets == 11);
     CU_ASSERT(out.idle_hops == 12 && out.retrans);
@@ -367,7 +368,7 @@ static void small_packets(void)
     n = wire_merge_write(packet, 7, &id);
     r = body(n, &head);
     CU_ASSERT(head.kind == WIRE_MERGE && wire_ring_id_read(&r, &id_out));
-    CU_ASSERT(wire_ring_id_equal(&id, &id_out) && reader_done(&r));
+    CU_ASSERT(ring_id_equal(&id, &id_out) && reader_done(&r));
     put_u64(8, UINT64_MAX);
     r = body(n, &head);
     CU_ASSERT(!wire_ring_id_read(&r, &id_out));
