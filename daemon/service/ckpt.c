@@ -747,12 +747,11 @@ enum ipc_error ckpt_lookup(const struct ckpt *k, uint32_t client,
     const struct handle *h;
     uint32_t flags;
 
-    if (handle >= CKPT_HANDLES_MAX ||
-        owner_of(&k->handles[handle]) != client + 1)
-        return IPC_ERR_BAD_HANDLE;
-    h = &k->handles[handle];
     if (!atomic_load_explicit(&k->whole, memory_order_acquire))
         return IPC_ERR_TRY_AGAIN;
+    if (handle >= k->handle_max || owner_of(&k->handles[handle]) != client + 1)
+        return IPC_ERR_BAD_HANDLE;
+    h = &k->handles[handle];
     *c = named_by(h);
     if (*c == NULL)
         return atomic_load_explicit(&h->gone, memory_order_relaxed)
