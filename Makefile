@@ -129,7 +129,7 @@ $(B)/testckpt: $(B)/test/testckpt.o $(B)/libSaCkpt.so
 	    -Wl,-rpath,'$$ORIGIN'
 
 # Its attackers speak to the daemon past the library.
-$(B)/hostile: $(call obj,test/hostile*.c) $(B)/libevs.a
+$(B)/hostile: $(call obj,test/hostile*.c) $(B)/libevs.a $(B)/libSaCkpt.a
 	$(call say,LINK)
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lpthread
 

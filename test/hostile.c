@@ -30,8 +30,8 @@ struct options opt = {.seed = 1,
 
 static const char *const fate_names[FATES] = {"live", "kill", "stop", "trace"};
 static const char *const honest_names[HONESTS] = {
-    "checker 1", "checker 2", "checker 3", "quiet",
-    "members",   "idle",      "connects",  "clm"};
+    "checker 1", "checker 2", "checker 3", "quiet", "members",
+    "idle",      "connects",  "clm",       "ckpt"};
 
 void violation(const char *format, ...)
 {
@@ -310,17 +310,20 @@ static struct measure period(uint64_t ns, const struct measure *begin)
         messages += shared->honest[i].got;
     printf("%" PRIu64 " attackers, %" PRIu64 " sent away; %" PRIu64
            " messages checked, %" PRIu64 " memberships, %" PRIu64
-           " connects, %" PRIu64 " nodes; longest: message %.0f ms, membership "
-           "%.0f ms, connect %.0f ms, node %.0f ms; daemon: %" PRIu64
-           " KiB, %" PRIu64 " descriptors\n",
+           " connects, %" PRIu64 " nodes, %" PRIu64
+           " checkpoints; longest: message %.0f ms, membership %.0f ms, "
+           "connect %.0f ms, node %.0f ms, checkpoint %.0f ms; daemon: "
+           "%" PRIu64 " KiB, %" PRIu64 " descriptors\n",
            launched, shared->ended, messages,
            shared->honest[HONEST_MEMBERS].rounds,
            shared->honest[HONEST_CONNECTS].rounds,
            shared->honest[HONEST_CLM].rounds,
+           shared->honest[HONEST_CKPT].rounds,
            1e3 * seconds(shared->honest[HONEST_QUIET].max_ns),
            1e3 * seconds(shared->honest[HONEST_MEMBERS].max_ns),
            1e3 * seconds(shared->honest[HONEST_CONNECTS].max_ns),
-           1e3 * seconds(shared->honest[HONEST_CLM].max_ns), m.rss, m.fds);
+           1e3 * seconds(shared->honest[HONEST_CLM].max_ns),
+           1e3 * seconds(shared->honest[HONEST_CKPT].max_ns), m.rss, m.fds);
     fflush(stdout);
     return m;
 }
@@ -342,7 +345,7 @@ static void check_honest(void)
     check(same, "%" PRIu64 " messages in one order at all checkers",
           shared->honest[0].got);
     static const int bounded[] = {HONEST_QUIET, HONEST_MEMBERS, HONEST_CONNECTS,
-                                  HONEST_CLM};
+                                  HONEST_CLM, HONEST_CKPT};
     for (size_t i = 0; i < sizeof bounded / sizeof *bounded; i++) {
         struct honest *h = &shared->honest[bounded[i]];
         /* A door that others crowd may take longer. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* hostile.h - the hostile test: what its parent (hostile.c), its attackers
- * (hostile_attack.c, hostile_rings.c, hostile_clm.c) and its honest clients
- * (hostile_honest.c) share. */
+ * (hostile_attack.c, hostile_rings.c, hostile_clm.c, hostile_ckpt.c) and its
+ * honest clients (hostile_honest.c) share. */
 #ifndef TEST_HOSTILE_H
 #define TEST_HOSTILE_H
 
@@ -12,7 +12,7 @@
 
 enum {
     ATTACKERS_MAX = 64,
-    KINDS_MAX = 40,
+    KINDS_MAX = 64,
     CHECKERS = 3, /* honest clients that compare what they are delivered */
     SECRET_SIZE = 32,
     TEXT_SIZE = 200,
@@ -47,12 +47,18 @@ struct honest {
     char why[TEXT_SIZE];
 };
 
+/* In the process of an honest client: it has not been served. */
+__attribute__((format(printf, 1, 2), noreturn)) void fail(const char *format,
+                                                          ...);
+extern struct honest *self;
+
 enum {
     HONEST_QUIET = CHECKERS,
     HONEST_MEMBERS,
     HONEST_IDLE,
     HONEST_CONNECTS,
     HONEST_CLM,
+    HONEST_CKPT,
     HONESTS
 };
 
@@ -142,5 +148,6 @@ extern const unsigned kind_count;
 __attribute__((noreturn)) void attacker_run(struct hostile_slot *slot,
                                             uint64_t seed);
 __attribute__((noreturn)) void honest_run(unsigned which);
+void honest_ckpt(void); /* hostile_honest_ckpt.c */
 
 #endif

@@ -33,7 +33,7 @@ if [ -n "$SAN" ]; then bound=4000 slack=65536; else bound=2000 slack=16384; fi
 echo "SEED=$SEED, $HOSTILE_SECONDS s"
 network 1
 configure 1 ipc.client_max=128 ipc.uid_client_max=48 ipc.uid_memory_max=1024 \
-    ipc.overflow=2097152
+    ipc.overflow=2097152 ckpt.memory_max=64 ckpt.checkpoint_max=100
 start 1
 members 1 1 || { bad "no daemon"; finish; }
 chmod 755 "$S/run1"

@@ -97,7 +97,7 @@ bool take_welcome(void)
 {
     const struct ipc_welcome *w = &me.welcome;
     long n = channel_receive(me.socket, &me.welcome, sizeof me.welcome, me.fds,
-                             IPC_FDS, &me.fd_count, true);
+                             IPC_FDS_MAX, &me.fd_count, true);
 
     if (n != sizeof me.welcome || w->result != IPC_OK) {
         shared->refused[mine->kind]++;
@@ -110,7 +110,7 @@ bool take_welcome(void)
     uint32_t sizes[SEGMENT_RINGS] = {w->submit_size, w->reply_size,
                                      w->event_size, w->query_size,
                                      w->answer_size};
-    if (me.fd_count != IPC_FDS ||
+    if (me.fd_count != (w->arena_size > 0 ? IPC_FDS_MAX : IPC_FDS) ||
         segment_map(&me.segment, me.fds[IPC_FD_SEGMENT], sizes) != 0) {
         violation("a welcome that cannot be used");
         return false;
@@ -144,9 +144,9 @@ bool attach(void)
 {
     struct ipc_hello hello = good_hello(1, 1);
 
-    /* At times of the other service, to which all of this is foreign. */
+    /* At times of another service, to which all of this is foreign. */
     if (below(6) == 0)
-        hello.service = IPC_SERVICE_CLM;
+        hello.service = below(2) == 0 ? IPC_SERVICE_CLM : IPC_SERVICE_CKPT;
     return attach_with(hello);
 }
 
@@ -486,6 +486,15 @@ const struct kind kinds[] = {
     {"clm-stops", attack_clm_stops, MEMBER, ADMITTED},
     {"clm-queries", attack_clm_queries, MEMBER, ADMITTED},
     {"foreign", attack_foreign, MEMBER, ADMITTED},
+    {"ckpt-records", attack_ckpt_records, MEMBER, ADMITTED},
+    {"ckpt-changing", attack_ckpt_changing, MEMBER, ADMITTED},
+    {"ckpt-writes", attack_ckpt_writes, MEMBER, ADMITTED},
+    {"ckpt-handles", attack_ckpt_handles, MEMBER, ADMITTED},
+    {"ckpt-arena", attack_ckpt_arena, MEMBER, ADMITTED},
+    {"ckpt-opens", attack_ckpt_opens, MEMBER, ADMITTED},
+    {"ckpt-requests", attack_ckpt_requests, MEMBER, ADMITTED},
+    {"ckpt-queries", attack_ckpt_queries, MEMBER, ADMITTED},
+    {"ckpt-death", attack_ckpt_death, MEMBER, ADMITTED},
     {"flood", attack_flood, MEMBER, NEITHER},
     {"slow-hello", attack_slow_hello, MEMBER, ADMITTED},
     {"garbage-hello", attack_garbage_hello, MEMBER, REFUSED},

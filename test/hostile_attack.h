@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* hostile_attack.h - what the attackers of the hostile test share: a connection
  * past the library, and what can be said on it (hostile_attack.c); the attacks
- * on rings and descriptors (hostile_rings.c); those of CLM (hostile_clm.c). */
+ * on rings and descriptors (hostile_rings.c); those of CLM (hostile_clm.c) and
+ * of CKPT (hostile_ckpt.c). */
 #ifndef TEST_HOSTILE_ATTACK_H
 #define TEST_HOSTILE_ATTACK_H
 
@@ -13,7 +14,7 @@
 
 /* This attacker's connection. */
 extern struct attacker {
-    int socket, fds[IPC_FDS];
+    int socket, fds[IPC_FDS_MAX];
     size_t fd_count;
     struct ipc_welcome welcome;
     struct segment segment;
@@ -96,5 +97,17 @@ void attack_clm_gets(void);
 void attack_clm_stops(void);
 void attack_clm_queries(void);
 void attack_foreign(void);
+
+/* --- attacks on CKPT (hostile_ckpt.c) ------------------------------------- */
+
+void attack_ckpt_records(void);
+void attack_ckpt_changing(void);
+void attack_ckpt_writes(void);
+void attack_ckpt_handles(void);
+void attack_ckpt_arena(void);
+void attack_ckpt_opens(void);
+void attack_ckpt_requests(void);
+void attack_ckpt_queries(void);
+void attack_ckpt_death(void);
 
 #endif

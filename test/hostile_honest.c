@@ -17,12 +17,11 @@
 
 /* --- honest clients ------------------------------------------------------- */
 
-static struct honest *self;
+struct honest *self;
 static evs_handle_t handle;
 static unsigned number; /* among the honest */
 
-__attribute__((format(printf, 1, 2), noreturn)) static void
-fail(const char *format, ...)
+void fail(const char *format, ...)
 {
     va_list args;
     va_start(args, format);
@@ -476,8 +475,8 @@ static void run_clm(void)
 void honest_run(unsigned which)
 {
     static void (*const runs[HONESTS])(void) = {
-        run_checker, run_checker, run_checker,  run_quiet,
-        run_members, run_idle,    run_connects, run_clm};
+        run_checker, run_checker,  run_checker, run_quiet,  run_members,
+        run_idle,    run_connects, run_clm,     honest_ckpt};
 
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     number = which;

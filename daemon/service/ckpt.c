@@ -749,7 +749,8 @@ enum ipc_error ckpt_lookup(const struct ckpt *k, uint32_t client,
 
     if (!atomic_load_explicit(&k->whole, memory_order_acquire))
         return IPC_ERR_TRY_AGAIN;
-    if (handle >= k->handle_max || owner_of(&k->handles[handle]) != client + 1)
+    if (handle >= CKPT_HANDLES_MAX ||
+        owner_of(&k->handles[handle]) != client + 1)
         return IPC_ERR_BAD_HANDLE;
     h = &k->handles[handle];
     *c = named_by(h);
