@@ -210,7 +210,7 @@ static void set_defaults(struct config *c)
                 .event_ring_bytes = 8 << 20,
                 .overflow_bytes = 32 << 20,
                 .message_size_max = 1 << 20},
-        .ckpt = {.checkpoint_max = 4096, .memory_mib = 2048},
+        .ckpt = {.checkpoint_max = 4096, .memory_mib = 2048, .direct = true},
         .event = {.delivery_queue_size = 1000},
     };
 }

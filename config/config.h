@@ -90,6 +90,7 @@ struct config_ckpt {
     uint32_t checkpoint_max;
     uint32_t memory_mib; /* of all sections, on each node */
     bool safe;           /* writes to all replicas */
+    bool direct;         /* programs read by themselves */
 };
 
 struct config_event {

@@ -108,6 +108,8 @@ const struct schema_key schema_keys[] = {
         1, 1048576, "MiB", NULL},
     {"ckpt", "safe", SCHEMA_SWITCH, AT(ckpt.safe),
         0, 0, NULL, NULL},
+    {"ckpt", "direct", SCHEMA_SWITCH, AT(ckpt.direct),
+        0, 0, NULL, NULL},
 
     {"event", "delivery_queue_size", SCHEMA_COUNT,
         AT(event.delivery_queue_size), 1, 1000000, "events", NULL},

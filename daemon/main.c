@@ -408,6 +408,7 @@ static int server_make(struct daemon *d)
         .ckpt_count_max = d->config.ckpt.checkpoint_max,
         .ckpt_bytes_max = (uint64_t)d->config.ckpt.memory_mib << 20,
         .ckpt_safe = d->config.ckpt.safe,
+        .ckpt_direct = d->config.ckpt.direct,
         .worker_count = i->workers,
         .spin_ns = i->spin_us == CONFIG_SPIN_MEASURE ? wakeup_measure()
                                                      : i->spin_us * 1000,

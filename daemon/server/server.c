@@ -98,6 +98,9 @@ static void open_arena(struct server *s)
     uint64_t size = 2 * s->config.ckpt_bytes_max + ((uint64_t)64 << 20);
 
     size &= ~(uint64_t)(ARENA_HEADER_SIZE - 1);
+    s->arena_fd = -1;
+    if (!s->config.ckpt_direct)
+        return;
     s->arena_fd = arena_create(&s->arena, size);
     if (s->arena_fd >= 0) {
         struct arena_shared *shared = (void *)s->arena.at;

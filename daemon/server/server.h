@@ -48,6 +48,7 @@ struct server_config {
     uint32_t ckpt_count_max; /* checkpoints; see ckpt_config */
     uint64_t ckpt_bytes_max;
     bool ckpt_safe;
+    bool ckpt_direct; /* clients read the arena */
     uint32_t worker_count; /* 1 to SERVER_WORKERS_MAX */
     uint32_t spin_ns; /* workers and clients, before they sleep; 0: never */
 };

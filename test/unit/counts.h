@@ -424,6 +424,7 @@ static void make_server(struct node *n, int at, struct protocol_parts *parts)
         .packet_size = MTU,
         .ckpt_count_max = 16,
         .ckpt_bytes_max = 64 << 20,
+        .ckpt_direct = true,
         .worker_count = 1,
         .spin_ns = at == 0 ? 20000000 : 0};
     node_opening = at;

@@ -264,6 +264,7 @@ static struct server_config config(void)
                                   .packet_size = 1400,
                                   .ckpt_count_max = 100,
                                   .ckpt_bytes_max = 64 << 20,
+                                  .ckpt_direct = true,
                                   .worker_count = 2,
                                   .spin_ns = 50000};
 }

@@ -90,6 +90,7 @@ static void test_defaults(void)
     CU_ASSERT_EQUAL(c.ckpt.checkpoint_max, 4096);
     CU_ASSERT_EQUAL(c.ckpt.memory_mib, 2048);
     CU_ASSERT(!c.ckpt.safe);
+    CU_ASSERT(c.ckpt.direct);
     CU_ASSERT_EQUAL(c.event.delivery_queue_size, 1000);
     CU_ASSERT_EQUAL(c.event.delivery_queue_resume, 500);
     config_free(&c);
@@ -149,6 +150,7 @@ static void test_every_key(void)
     CU_ASSERT_EQUAL(c.ckpt.checkpoint_max, 7);
     CU_ASSERT_EQUAL(c.ckpt.memory_mib, 64);
     CU_ASSERT(c.ckpt.safe);
+    CU_ASSERT(!c.ckpt.direct);
     CU_ASSERT_EQUAL(c.totem.netmtu, 9000);
     CU_ASSERT_EQUAL(c.totem.window_packets, 8192);
     CU_ASSERT(c.logging.to_file && !c.logging.to_stderr);
