@@ -205,7 +205,7 @@ cs_error_t conn_dispatch(struct conn *c, cs_dispatch_flags_t flags,
 
 /* --- handles -------------------------------------------------------------- */
 
-enum { HANDLES_MAX = 16384 };
+enum { HANDLES_MAX = 8192 };
 
 /* Makes a handle for an object; `destroy` frees it once the handle is finalized
  * and no function uses it any more. CS_ERR_NO_RESOURCES: all are in use. */
