@@ -481,14 +481,19 @@ static struct inbox answer_inbox(struct conn *c)
                           &c->owed_answers};
 }
 
-/* Sleeps until something is in the ring; false: the connection has ended. */
+/* Sleeps until something is in the ring; false: the connection has ended.
+ *
+ * The daemon may have held back what stands before this request, as events wait
+ * for room (see claim_request()), and has to be told that somebody waits. It
+ * then waits for room in the event ring, and has announced that before it looked
+ * at our announcement of sleep: if it did not see that, we see its. */
 static bool sleep_for(struct conn *c, const struct inbox *in, uint64_t end_ns)
 {
     bool alive = true;
 
     if (ring_arm(in->ring)) {
-        if (in->ring == &c->reply)
-            ring_bell(c->doorbell); /* see claim_request() */
+        if (in->ring == &c->reply && ring_producer_waits(&c->event))
+            ring_bell(c->doorbell);
         else
             conn_nudge(c);
         alive = wait_fd(c, in->fd, true, end_ns);

@@ -119,6 +119,12 @@ uint64_t ring_unread(struct ring_producer *p)
 
 /* --- consumer ------------------------------------------------------------- */
 
+bool ring_producer_waits(const struct ring_consumer *c)
+{
+    /* seq_cst: in the order of the announcements. */
+    return atomic_load_explicit(&c->shared->waiting, memory_order_seq_cst) != 0;
+}
+
 /* Takes over the producer's position, if it can be true. Order: seq_cst for the
  * sake of ring_arm(); as an acquire it pairs with the store in ring_publish(),
  * so that the records up to it are visible. */

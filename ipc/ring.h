@@ -152,6 +152,10 @@ void ring_advance(struct ring_consumer *c);
  * for room, and its announcement is now taken: the caller must wake it. */
 bool ring_release(struct ring_consumer *c);
 
+/* Has the producer announced that it waits for room, and not been told yet? For
+ * any thread of the consumer's. */
+bool ring_producer_waits(const struct ring_consumer *c);
+
 /* Announces that the consumer sleeps, then looks again. True: announced, and
  * the ring is empty. False: there is something (or corrupt); the announcement
  * stays, ring_disarm() withdraws it. */

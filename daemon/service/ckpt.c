@@ -435,6 +435,17 @@ static bool section_ok(const struct ckpt_request *r)
     return at == r->head_size && size == r->data_size;
 }
 
+static bool handle_request_ok(const struct ckpt_request *r)
+{
+    struct ipc_ckpt_request request;
+
+    if (r->head_size != sizeof request)
+        return false;
+    memcpy(&request, r->head, sizeof request);
+    return r->type != IPC_SUBMIT_CKPT_RETENTION_SET ||
+           request.retention_ns >= 0;
+}
+
 bool ckpt_request_ok(const struct ckpt_request *r)
 {
     if (is_section_request(r->type))
@@ -450,7 +461,7 @@ bool ckpt_request_ok(const struct ckpt_request *r)
     case IPC_SUBMIT_CKPT_RETENTION_SET:
     case IPC_SUBMIT_CKPT_ACTIVE_SET:
     case IPC_SUBMIT_CKPT_SYNCHRONIZE:
-        return r->head_size == sizeof(struct ipc_ckpt_request);
+        return handle_request_ok(r);
     default:
         return false;
     }

@@ -3,7 +3,8 @@
  *
  * Node 2 is the one that is tested. Node 1 is real too, so that it has well
  * formed things to say: what it multicasts comes to node 2 with bytes of the
- * input laid over it, or cut, or as it is. Node 3 is made up: it says what the
+ * input laid over it, or cut, or as it is; its pieces also with other things in
+ * them. Node 3 is made up: it says what the
  * input says, about itself, as operations, or as bytes alone. The input is a
  * list of steps: configurations (node 2 may have been started anew), clients'
  * requests on nodes 1 and 2, what the nodes and the made-up one multicast,
@@ -146,6 +147,89 @@ static bool give(uint32_t to, uint32_t sender, struct bytes m)
     return taken;
 }
 
+static uint64_t any_number(struct reader *r)
+{
+    uint8_t how = read_u8(r);
+
+    switch (how % 4) {
+    case 0:
+        return how >> 2;
+    case 1:
+        return (uint64_t)read_u16(r);
+    case 2:
+        return UINT64_MAX - (how >> 2);
+    default:
+        return (uint64_t)1 << (how >> 2);
+    }
+}
+
+/* A piece's record, of any kind, about any checkpoint. */
+static void craft_record(struct reader *r, struct writer *w)
+{
+    static const struct ipc_ckpt_attributes a = {.creation_flags = 1,
+                                                 .section_max = 5,
+                                                 .section_size_max =
+                                                     PIECE_BYTES_MAX,
+                                                 .section_id_size_max = 8};
+    uint8_t kind = read_u8(r), more = kind >> 2;
+
+    write_u8(w, 1 + kind % 4);
+    write_u64(w, any_number(r));
+    switch (kind % 4) {
+    case 0:
+        ckpt_write_attributes(w, &a);
+        write_u64(w, any_number(r)); /* retention */
+        write_u8(w, more & 1);
+        write_u32(w, more >> 1 & 3);
+        write_u64(w, (more & 8) != 0 ? INT64_MAX : any_number(r));
+        write_u16(w, 1);
+        write_u8(w, more & 3);
+        more = read_u8(r);
+        write_u16(w, more % 80);
+        for (uint32_t i = 0; i < more % 80; i++) {
+            write_u32(w, more < 160 ? i + 100 : i);
+            write_u32(w, (uint32_t)any_number(r));
+        }
+        break;
+    case 1:
+        write_u64(w, any_number(r)); /* the section's */
+        write_u64(w, 1);
+        write_u64(w, (more & 1) != 0 ? INT64_MAX : any_number(r));
+        write_u64(w, more >> 1);                           /* size */
+        write_u64(w, (more & 2) != 0 ? 0 : any_number(r)); /* offset */
+        write_u32(w, more >> 1);
+        write_u16(w, 1);
+        write_u8(w, more & 3);
+        memset(write_claim(w, more >> 1), 7, more >> 1);
+        break;
+    case 2:
+        write_u64(w, any_number(r));
+        break;
+    default:
+        break;
+    }
+}
+
+/* A piece of node 1's, with something else in it. */
+static void give_crafted(struct bytes m, struct reader *input)
+{
+    static uint8_t data[REPLICA_MESSAGE_SIZE_MAX];
+    struct writer w = writer_of(data, sizeof data);
+    struct replica_message piece;
+
+    CHECK(replica_wire_read(m, &piece) && piece.type == TYPE_PIECE);
+    uint8_t how = read_u8(input);
+    piece.piece.last = (how & 1) != 0;
+    uint8_t *results = replica_wire_piece_head(&w, &piece.piece);
+    if (piece.piece.results.n > 0)
+        memcpy(results, piece.piece.results.p, piece.piece.results.n);
+    for (uint32_t i = 0; i < how >> 5; i++)
+        craft_record(input, &w);
+    if ((how & 2) != 0) /* and what belongs there */
+        write_bytes(&w, piece.piece.data);
+    give(SELF, REAL, (struct bytes){data, w.written});
+}
+
 /* To node 2 with bytes of the input over it, or cut. */
 static void give_changed(struct bytes m, struct reader *input)
 {
@@ -167,12 +251,14 @@ static void give_changed(struct bytes m, struct reader *input)
 
 static void from_real(struct bytes m, struct reader *input)
 {
-    bool change = read_u8(input) % 4 == 0;
+    uint8_t how = read_u8(input);
 
     give(REAL, REAL, m);
     if (conf.member_count < 2)
         return;
-    if (change)
+    if (how % 4 == 0 && m.p[1] == TYPE_PIECE && (how & 4) != 0)
+        give_crafted(m, input);
+    else if (how % 4 == 0)
         give_changed(m, input);
     else
         give(SELF, REAL, m);
@@ -258,22 +344,6 @@ static bool own(uint32_t id, struct reader *input)
     else
         to_all(id, (struct bytes){m, n});
     return true;
-}
-
-static uint64_t any_number(struct reader *r)
-{
-    uint8_t how = read_u8(r);
-
-    switch (how % 4) {
-    case 0:
-        return how >> 2;
-    case 1:
-        return (uint64_t)read_u16(r);
-    case 2:
-        return UINT64_MAX - (how >> 2);
-    default:
-        return (uint64_t)1 << (how >> 2);
-    }
 }
 
 static void ghost_info(struct reader *r)

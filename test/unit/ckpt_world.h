@@ -596,6 +596,24 @@ static inline void compare_handles(const struct node *n)
     EXPECT(ckpt_stats_get(n->k).handles == used);
 }
 
+/* When all is still: one node of a part knows when the first is due. */
+static inline void compare_wake(const struct part *p)
+{
+    int64_t due_ns = INT64_MAX, wake_ns = INT64_MAX;
+    uint32_t awake = 0;
+
+    for (uint32_t id = 1; id <= NODES; id++) {
+        if (!in_part(p, id))
+            continue;
+        due_ns = m_due_ns(world.nodes[id].model);
+        int64_t ns = ckpt_wake_ns(world.nodes[id].k);
+        awake += ns != INT64_MAX;
+        if (ns < wake_ns)
+            wake_ns = ns;
+    }
+    EXPECT(wake_ns == due_ns && awake <= 1);
+}
+
 /* Everything that is under way, until nobody has anything to say. */
 static inline void settle(void)
 {
@@ -616,6 +634,8 @@ static inline void settle(void)
     }
     for (uint32_t id = 1; id <= NODES; id++)
         compare_handles(&world.nodes[id]);
+    for (uint32_t i = 1; i <= NODES && world.wrong == 0; i++)
+        compare_wake(&world.parts[i]);
 }
 
 /* --- requests ------------------------------------------------------------- */

@@ -186,6 +186,10 @@ static void test_other_ok(void)
         CU_ASSERT(ok(t, &r, sizeof r, 0));
         CU_ASSERT(!ok(t, &r, sizeof r - 1, 0));
         CU_ASSERT(!ok(t, &r, sizeof r, 1));
+        r.retention_ns = INT64_MIN;
+        CU_ASSERT_EQUAL(ok(t, &r, sizeof r, 0),
+                        t != IPC_SUBMIT_CKPT_RETENTION_SET);
+        r.retention_ns = 0;
     }
 }
 
@@ -820,12 +824,16 @@ static void read_handle(struct node *n)
     const struct m_checkpoint *m;
     enum ipc_error result = ckpt_lookup(n->k, client, handle, &c);
 
+    if (!is_whole(n)) {
+        EXPECT(result == IPC_ERR_TRY_AGAIN);
+        return;
+    }
     if (h == NULL || h->client != client || h->state == W_NONE ||
         h->state == W_CLOSING) {
         EXPECT(result == IPC_ERR_BAD_HANDLE);
         return;
     }
-    if (!is_whole(n) || h->state == W_REOPEN) {
+    if (h->state == W_REOPEN) {
         EXPECT(result == IPC_ERR_TRY_AGAIN);
         return;
     }

@@ -368,6 +368,22 @@ static void write_large(void)
     counted_writes("write 64 KiB", "large", write_whole, LARGE);
 }
 
+/* The bell once, when it is submitted, and a look whether it is heard. */
+static void write_asleep(void)
+{
+    enum { WRITES = 100 };
+    settle();
+    counts_clear();
+    found_asleep = 0;
+    for (uint64_t i = 0; i < WRITES; i++) {
+        ring_arm(&server_at(MINE)->clients[0]->submit);
+        writes(overwrite, "small", 1, SMALL);
+    }
+    CU_ASSERT_EQUAL(found_asleep, WRITES);
+    CU_ASSERT_EQUAL(counts[MINE][REQUEST].calls, 4 * WRITES);
+    allocations_none();
+}
+
 /* The rest of the chunks that it touches is copied too, and nothing else. */
 static void write_within(void)
 {
@@ -516,11 +532,10 @@ static void locked_write(void)
     /* No piece of garbage is to be given away meanwhile. */
     garbage_until(0, PIECE / 2);
     step_begin();
-    for (uint64_t i = 0; i < r.messages; i++)
-        overwrite("small", SMALL);
-    settle();
+    found_asleep = 0;
+    writes(overwrite, "small", r.messages, SMALL);
     step_end();
-    expect_locked(&r, MINE, REQUEST, 12, 0);
+    expect_locked(&r, MINE, REQUEST, 14, found_asleep);
     for (int n = 0; n < NODES; n++)
         for (enum stage s = POLL + 1; s < STAGES; s++)
             expect_locked(&r, n, s, each[n][s], 0);
@@ -620,6 +635,7 @@ static const struct unit_test tests[] = {
     {"overwrite, 64 KiB", overwrite_large},
     {"write, 64 B", write_small},
     {"write, 64 KiB", write_large},
+    {"write, daemon asleep", write_asleep},
     {"write, 64 B of 64 KiB", write_within},
     {"read again", read_again},
     {"read that is asked for, 64 B", read_first_small},
