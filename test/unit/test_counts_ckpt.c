@@ -535,7 +535,7 @@ static void locked_write(void)
     found_asleep = 0;
     writes(overwrite, "small", r.messages, SMALL);
     step_end();
-    expect_locked(&r, MINE, REQUEST, 14, found_asleep);
+    expect_locked(&r, MINE, REQUEST, 15, found_asleep);
     for (int n = 0; n < NODES; n++)
         for (enum stage s = POLL + 1; s < STAGES; s++)
             expect_locked(&r, n, s, each[n][s], 0);
