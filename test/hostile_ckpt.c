@@ -237,6 +237,8 @@ static uint32_t put_wrong_section(uint32_t type)
         break;
     case 3:
         r.head.count = 0;
+        if (below(2) == 0) /* and that is true */
+            r.head.head_size = size = sizeof r.head;
         break;
     case 4:
         r.element.size = data + 1 + below(100);
@@ -547,24 +549,42 @@ void attack_ckpt_queries(void)
     }
 }
 
-/* Comes to its end with much under way: a message that is half sent, many
- * behind it, opens whose handles nobody will have. */
+/* Comes to its end with much under way: a message that is half sent, and many
+ * behind it. */
+static void die_writing(void)
+{
+    const uint32_t large = me.welcome.submit_size / 4;
+    struct ipc_ckpt_reply reply;
+    uint32_t handle = open_one();
+
+    if (handle == UINT32_MAX)
+        return;
+    put_section(IPC_SUBMIT_CKPT_SECTION_CREATE, handle, 1);
+    await_reply(&reply);
+    for (int i = 0; i < 3; i++)
+        put_section(IPC_SUBMIT_CKPT_OVERWRITE, handle, large);
+    for (int i = 0; i < 1000; i++)
+        if (!put_request(IPC_SUBMIT_CKPT_SYNCHRONIZE, handle))
+            break;
+    pause_us((long)below(1000));
+}
+
+/* Or with opens whose handles nobody will have. */
+static void die_opening(void)
+{
+    for (uint32_t i = below(100); i > 0; i--)
+        put_open(below(2) == 0);
+    if (below(2) == 0)
+        pause_us((long)below(3000));
+}
+
 void attack_ckpt_death(void)
 {
     for (int round = 0; round < 30 && attach_ckpt(1 << 20); round++) {
-        uint32_t large = me.welcome.submit_size / 4;
-        uint32_t handle = below(2) == 0 ? open_one() : UINT32_MAX;
-        for (uint32_t i = below(30); i > 0; i--)
-            put_open(below(2) == 0);
-        if (handle != UINT32_MAX)
-            put_section(IPC_SUBMIT_CKPT_SECTION_CREATE, handle, large);
-        for (uint32_t i = below(5); i > 0 && handle != UINT32_MAX; i--)
-            put_section(IPC_SUBMIT_CKPT_OVERWRITE, handle, large);
-        for (uint32_t i = below(3000); i > 0; i--)
-            if (!put_request(IPC_SUBMIT_CKPT_CLOSE, handle))
-                break;
-        if (below(2) == 0)
-            pause_us((long)below(3000));
+        if (below(3) == 0)
+            die_opening();
+        else
+            die_writing();
         detach();
     }
 }

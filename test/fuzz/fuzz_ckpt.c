@@ -163,20 +163,29 @@ static uint64_t any_number(struct reader *r)
     }
 }
 
+/* Of the checkpoint of this name. */
+static struct ipc_ckpt_attributes attributes_of(uint8_t name)
+{
+    return (struct ipc_ckpt_attributes){.creation_flags = name == 3 ? 10 : 1,
+                                        .section_max = name == 2 ? 1 : 5,
+                                        .retention_ns = name == 1 ? 0 : 100,
+                                        .section_size_max =
+                                            name == 0 ? UINT64_MAX : 60000,
+                                        .section_id_size_max = 8};
+}
+
 /* A piece's record, of any kind, about any checkpoint. */
 static void craft_record(struct reader *r, struct writer *w)
 {
-    static const struct ipc_ckpt_attributes a = {.creation_flags = 1,
-                                                 .section_max = 5,
-                                                 .section_size_max =
-                                                     PIECE_BYTES_MAX,
-                                                 .section_id_size_max = 8};
+    struct ipc_ckpt_attributes a;
+    uint32_t ids;
     uint8_t kind = read_u8(r), more = kind >> 2;
 
     write_u8(w, 1 + kind % 4);
     write_u64(w, any_number(r));
     switch (kind % 4) {
     case 0:
+        a = attributes_of(more & 3);
         ckpt_write_attributes(w, &a);
         write_u64(w, any_number(r)); /* retention */
         write_u8(w, more & 1);
@@ -185,9 +194,10 @@ static void craft_record(struct reader *r, struct writer *w)
         write_u16(w, 1);
         write_u8(w, more & 3);
         more = read_u8(r);
-        write_u16(w, more % 80);
-        for (uint32_t i = 0; i < more % 80; i++) {
-            write_u32(w, more < 160 ? i + 100 : i);
+        ids = more < 160 ? 100 : SELF;
+        write_u16(w, (uint16_t)(more % 160));
+        for (uint32_t i = 0; i < more % 160u; i++) {
+            write_u32(w, i + ids);
             write_u32(w, (uint32_t)any_number(r));
         }
         break;
@@ -397,15 +407,11 @@ static struct wish read_wish(struct reader *r)
 
 static size_t wish_head(const struct wish *w, uint8_t *head)
 {
-    struct ipc_ckpt_open open = {
-        .flags = IPC_CKPT_READ | IPC_CKPT_WRITE | IPC_CKPT_CREATE,
-        .name_length = 1,
-        .attributes = {.creation_flags = w->name == 3 ? 10 : 1,
-                       .section_max = w->name == 2 ? 1 : 5,
-                       .retention_ns = w->name == 1 ? 0 : 100,
-                       .section_size_max = w->name == 0 ? UINT64_MAX : 60000,
-                       .section_id_size_max = 8},
-        .name = {w->name}};
+    struct ipc_ckpt_open open = {.flags = IPC_CKPT_READ | IPC_CKPT_WRITE |
+                                          IPC_CKPT_CREATE,
+                                 .name_length = 1,
+                                 .attributes = attributes_of(w->name),
+                                 .name = {w->name}};
     struct ipc_ckpt_unlink unlink = {.name_length = 1, .name = {w->name}};
     struct ipc_ckpt_request request = {.handle = w->handle,
                                        .retention_ns = w->size};
