@@ -188,7 +188,10 @@ static bool copy(const struct conn *c, const struct arena_content *content,
 
 enum outcome { READ, ASK, AGAIN };
 
-/* Reads what the slot names now. */
+/* Reads what the slot names now. The version is read, and the slot looked at
+ * again, before anything else is: else the content might be one that is only
+ * being written there, for this slot, and is complete when we look the last
+ * time. */
 static enum outcome read_once(const struct conn *c, const struct known *k,
                               uint64_t offset, uint8_t *to, uint64_t size,
                               uint64_t *got)
@@ -198,7 +201,7 @@ static enum outcome read_once(const struct conn *c, const struct known *k,
         within(c, c->arena_address + k->slot, sizeof *slot);
     const struct arena_content *content;
     struct arena_content head;
-    uint64_t address;
+    uint64_t address, version;
     bool fits;
 
     if (slot == NULL || k->slot % sizeof *slot != 0 ||
@@ -208,6 +211,9 @@ static enum outcome read_once(const struct conn *c, const struct known *k,
     content = within(c, address, sizeof *content);
     if (address == 0 || address % 8 != 0 || content == NULL)
         return ASK;
+    version = word_at(&content->version);
+    if (word_at(&slot->content) != address)
+        return AGAIN;
     memcpy(&head, content, sizeof head);
     fits = within(c, address,
                   sizeof head + (uint64_t)head.chunk_count *
@@ -221,7 +227,7 @@ static enum outcome read_once(const struct conn *c, const struct known *k,
         word_at(&shared->epoch) != k->epoch)
         return ASK;
     if (word_at(&slot->content) != address ||
-        word_at(&content->version) != head.version)
+        word_at(&content->version) != version)
         return AGAIN;
     return fits ? READ : ASK;
 }

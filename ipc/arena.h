@@ -13,9 +13,9 @@
  * seen afterwards that the slot is still the section's, and still has the same
  * content:
  *
- *     reader: slot, content, bytes; then again   daemon: new content in other
- *             generation, content, version               memory; slot; and much
- *                                                         later uses the old
+ *     reader: generation, slot, version, slot    daemon: new content in other
+ *             again; bytes; then generation,             memory; slot; and much
+ *             slot, version again                        later uses the old
  *                                                         memory again
  *
  * The daemon writes the slot with release before it touches the old memory, and

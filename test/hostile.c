@@ -26,6 +26,7 @@ struct options opt = {.seed = 1,
                       .run_ns = 60000000000,
                       .bound_ns = 2000000000,
                       .rss_slack = 16384,
+                      .shared_max = 131072,
                       .attackers = 10};
 
 static const char *const fate_names[FATES] = {"live", "kill", "stop", "trace"};
@@ -200,19 +201,39 @@ static uint64_t daemon_fds(void)
     return n;
 }
 
-static uint64_t daemon_rss(void)
+/* KiB of the daemon's memory, by the beginnings of its lines in the status. */
+static uint64_t daemon_memory(const char *const lines[], size_t count)
 {
     char path[64], line[128];
-    uint64_t kib = 0;
+    uint64_t kib = 0, sum = 0;
 
     snprintf(path, sizeof path, "/proc/%d/status", (int)opt.daemon);
     FILE *f = fopen(path, "r");
     while (f != NULL && fgets(line, sizeof line, f) != NULL)
-        if (sscanf(line, "VmRSS: %" SCNu64, &kib) == 1)
-            break;
+        for (size_t i = 0; i < count; i++)
+            if (strncmp(line, lines[i], strlen(lines[i])) == 0 &&
+                sscanf(line + strlen(lines[i]), "%" SCNu64, &kib) == 1)
+                sum += kib;
     if (f != NULL)
         fclose(f);
-    return kib;
+    return sum;
+}
+
+/* What is its own. What it shares with clients is bounded by itself: their
+ * segments, and the memory that checkpoints are in, of which once used pages
+ * are kept. */
+static uint64_t daemon_rss(void)
+{
+    static const char *const own[] = {"RssAnon:", "RssFile:"};
+
+    return daemon_memory(own, 2);
+}
+
+static uint64_t daemon_shared(void)
+{
+    static const char *const shared_lines[] = {"RssShmem:"};
+
+    return daemon_memory(shared_lines, 1);
 }
 
 /* Waits until all honest clients are in one of two states. */
@@ -234,7 +255,7 @@ static bool await_honest(enum honest_state a, enum honest_state b, int limit_s)
 }
 
 struct measure {
-    uint64_t fds, rss;
+    uint64_t fds, rss, shared;
 };
 
 /* Without attackers: what the daemon has, once it is down to `fds`, or after
@@ -248,6 +269,7 @@ static struct measure measure(uint64_t fds)
         m.fds = daemon_fds();
     }
     m.rss = daemon_rss();
+    m.shared = daemon_shared();
     return m;
 }
 
@@ -308,22 +330,23 @@ static struct measure period(uint64_t ns, const struct measure *begin)
     shared->rest = false;
     for (int i = 0; i < CHECKERS; i++)
         messages += shared->honest[i].got;
-    printf("%" PRIu64 " attackers, %" PRIu64 " sent away; %" PRIu64
-           " messages checked, %" PRIu64 " memberships, %" PRIu64
-           " connects, %" PRIu64 " nodes, %" PRIu64
-           " checkpoints; longest: message %.0f ms, membership %.0f ms, "
-           "connect %.0f ms, node %.0f ms, checkpoint %.0f ms; daemon: "
-           "%" PRIu64 " KiB, %" PRIu64 " descriptors\n",
-           launched, shared->ended, messages,
-           shared->honest[HONEST_MEMBERS].rounds,
-           shared->honest[HONEST_CONNECTS].rounds,
-           shared->honest[HONEST_CLM].rounds,
-           shared->honest[HONEST_CKPT].rounds,
-           1e3 * seconds(shared->honest[HONEST_QUIET].max_ns),
-           1e3 * seconds(shared->honest[HONEST_MEMBERS].max_ns),
-           1e3 * seconds(shared->honest[HONEST_CONNECTS].max_ns),
-           1e3 * seconds(shared->honest[HONEST_CLM].max_ns),
-           1e3 * seconds(shared->honest[HONEST_CKPT].max_ns), m.rss, m.fds);
+    printf(
+        "%" PRIu64 " attackers, %" PRIu64 " sent away; %" PRIu64
+        " messages checked, %" PRIu64 " memberships, %" PRIu64
+        " connects, %" PRIu64 " nodes, %" PRIu64
+        " checkpoints; longest: message %.0f ms, membership %.0f ms, "
+        "connect %.0f ms, node %.0f ms, checkpoint %.0f ms; daemon: "
+        "%" PRIu64 " KiB and %" PRIu64 " KiB shared, %" PRIu64 " descriptors\n",
+        launched, shared->ended, messages,
+        shared->honest[HONEST_MEMBERS].rounds,
+        shared->honest[HONEST_CONNECTS].rounds,
+        shared->honest[HONEST_CLM].rounds, shared->honest[HONEST_CKPT].rounds,
+        1e3 * seconds(shared->honest[HONEST_QUIET].max_ns),
+        1e3 * seconds(shared->honest[HONEST_MEMBERS].max_ns),
+        1e3 * seconds(shared->honest[HONEST_CONNECTS].max_ns),
+        1e3 * seconds(shared->honest[HONEST_CLM].max_ns),
+        1e3 * seconds(shared->honest[HONEST_CKPT].max_ns), m.rss, m.shared,
+        m.fds);
     fflush(stdout);
     return m;
 }
@@ -439,6 +462,9 @@ static void run(void)
           "memory of the daemon: %" PRIu64 " KiB, after the first period "
           "%" PRIu64 " KiB, allowed %" PRIu64 " more",
           last.rss, first.rss, opt.rss_slack);
+    check(last.shared > 0 && last.shared <= opt.shared_max,
+          "shared memory of the daemon: %" PRIu64 " KiB, allowed %" PRIu64,
+          last.shared, opt.shared_max);
 }
 
 static void options(int argc, char **argv)
@@ -450,6 +476,7 @@ static void options(int argc, char **argv)
         {"attackers", required_argument, NULL, 'n'},
         {"bound", required_argument, NULL, 'b'},
         {"slack", required_argument, NULL, 'm'},
+        {"shared", required_argument, NULL, 'h'},
         {"uid", required_argument, NULL, 'u'},
         {"gid", required_argument, NULL, 'g'},
         {"only", required_argument, NULL, 'o'},
@@ -478,6 +505,9 @@ static void options(int argc, char **argv)
         case 'm':
             opt.rss_slack = number_arg("--slack", optarg, 0, 1 << 30);
             break;
+        case 'h':
+            opt.shared_max = number_arg("--shared", optarg, 0, 1 << 30);
+            break;
         case 'u':
             opt.uid = (uid_t)number_arg("--uid", optarg, 1, 1 << 30);
             opt.can_setuid = true;
@@ -496,7 +526,8 @@ static void options(int argc, char **argv)
         fprintf(stderr,
                 "usage: hostile --pid DAEMON [--seconds N] [--seed N] "
                 "[--attackers N]\n"
-                "       [--bound MS] [--slack KIB] [--uid N --gid N] "
+                "       [--bound MS] [--slack KIB] [--shared KIB] "
+                "[--uid N --gid N] "
                 "[--only KIND]\n"
                 "Its daemon is alone in its ring and is node 1. --uid, --gid: "
                 "the attackers'; needs root.\n");

@@ -88,7 +88,7 @@ extern struct shared *shared;
 
 /* From the command line. */
 struct options {
-    uint64_t seed, run_ns, bound_ns, rss_slack;
+    uint64_t seed, run_ns, bound_ns, rss_slack, shared_max;
     unsigned attackers;
     pid_t daemon;
     uid_t uid; /* the attackers' */

@@ -30,16 +30,18 @@ fi
 export ASAN_OPTIONS=quarantine_size_mb=4:${ASAN_OPTIONS:-}
 if [ -n "$SAN" ]; then bound=4000 slack=65536; else bound=2000 slack=16384; fi
 
+# Checkpoints of 32 MiB at most, as much garbage again and what is on its way
+# back, in blocks of powers of two; and the honest clients' rings.
 echo "SEED=$SEED, $HOSTILE_SECONDS s"
 network 1
 configure 1 ipc.client_max=128 ipc.uid_client_max=48 ipc.uid_memory_max=1024 \
-    ipc.overflow=2097152 ckpt.memory_max=64 ckpt.checkpoint_max=100
+    ipc.overflow=2097152 ckpt.memory_max=32 ckpt.checkpoint_max=100
 start 1
 members 1 1 || { bad "no daemon"; finish; }
 chmod 755 "$S/run1"
 : >"$S/hostile.log"
 client 1 "$B/hostile" --pid "${daemon[1]}" --seconds "$HOSTILE_SECONDS" \
-    --seed "$SEED" --bound "${HOSTILE_BOUND:-$bound}" --slack "$slack" \
+    --seed "$SEED" --bound "${HOSTILE_BOUND:-$bound}" --slack "$slack" --shared 147456 \
     "${attackers[@]}" ${HOSTILE_OPTIONS:-} >"$S/hostile.log" 2>&1 &
 waiting=$!
 tail -n +1 -f "$S/hostile.log" --pid $waiting

@@ -51,7 +51,10 @@ static void content_write(int i, uint64_t version)
     struct arena_content *c = content_at(i);
     uint8_t byte = (uint8_t)(version % 200 + 1);
 
-    c->version = version;
+    /* As the daemon's, who waits for much longer: first it is another one. */
+    atomic_store_explicit((_Atomic uint64_t *)&c->version, version,
+                          memory_order_seq_cst);
+    atomic_thread_fence(memory_order_seq_cst);
     c->size = byte * 100u + ARENA_CHUNK_SIZE / 2u;
     c->chunk_count = c->size > ARENA_CHUNK_SIZE ? 2 : 1;
     for (int k = 0; k < CHUNKS; k++) {
