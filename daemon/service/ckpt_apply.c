@@ -156,7 +156,7 @@ static struct ckpt_section *section_create(struct ckpt *k,
     struct ckpt_section *s =
         ckpt_section_create(&k->store, c, c->next_section++, id);
 
-    ckpt_section_change(&k->store, c, s, change);
+    ckpt_section_change(&k->store, c, s, change, 1);
     return s;
 }
 
@@ -405,28 +405,60 @@ static uint32_t may_write(struct work *w, const struct section_op *s)
 }
 
 /* WRITE and OVERWRITE. */
+/* The elements from `first` on that are of its section, as its changes; they
+ * are then done with. */
+static uint32_t changes_of(const struct work *w, const struct section_op *s,
+                           uint32_t first, struct ckpt_section **sections,
+                           const struct bytes *data,
+                           struct ckpt_change *changes)
+{
+    struct ckpt_section *section = sections[first];
+    const struct ckpt_content *content = ckpt_content_get(section);
+    uint64_t size = content->size;
+    uint32_t count = 0;
+
+    for (uint32_t i = first; i < s->count; i++) {
+        const struct element *e = &s->elements[i];
+        uint64_t end = e->offset + e->size;
+        if (sections[i] != section)
+            continue;
+        sections[i] = NULL;
+        if (w->head.op == IPC_SUBMIT_CKPT_OVERWRITE || end > size)
+            size = end;
+        changes[count++] =
+            (struct ckpt_change){.offset = e->offset,
+                                 .data = data[i],
+                                 .size = size,
+                                 .now_ns = w->head.now_ns,
+                                 .expiration_ns = content->expiration_ns};
+    }
+    return count;
+}
+
+/* Readers see all that a call does to a section, or nothing of it. */
 static uint32_t op_write(struct work *w, const struct section_op *s)
 {
     uint32_t result = w->op->whole ? may_write(w, s) : IPC_OK;
-    struct ckpt_section *section;
+    struct ckpt_section *sections[ELEMENTS_MAX];
+    struct ckpt_change changes[ELEMENTS_MAX];
+    struct bytes data[ELEMENTS_MAX];
 
     if (result != IPC_OK)
         return result;
     for (uint32_t i = 0; i < s->count; i++) {
         const struct element *e = &s->elements[i];
-        struct bytes data = read_bytes(&w->r, e->size);
-        if (element_section(w, s, i, &section) != IPC_OK ||
-            growth(ckpt_content_get(section)->size, size_after(w, e, section)) >
-                room_of(w->k))
-            continue; /* not here yet, or it has not really succeeded */
-        ckpt_section_change(
-            &w->k->store, s->c, section,
-            &(struct ckpt_change){
-                .offset = e->offset,
-                .data = data,
-                .size = size_after(w, e, section),
-                .now_ns = w->head.now_ns,
-                .expiration_ns = ckpt_content_get(section)->expiration_ns});
+        data[i] = read_bytes(&w->r, e->size);
+        /* Not here yet, or it has not really succeeded. */
+        if (element_section(w, s, i, &sections[i]) != IPC_OK ||
+            growth(ckpt_content_get(sections[i])->size,
+                   size_after(w, e, sections[i])) > room_of(w->k))
+            sections[i] = NULL;
+    }
+    for (uint32_t i = 0; i < s->count; i++) {
+        struct ckpt_section *section = sections[i];
+        if (section != NULL)
+            ckpt_section_change(&w->k->store, s->c, section, changes,
+                                changes_of(w, s, i, sections, data, changes));
     }
     return IPC_OK;
 }
@@ -532,7 +564,8 @@ static uint32_t op_expiration_set(struct work *w, const struct section_op *s)
         &w->k->store, s->c, section,
         &(struct ckpt_change){.size = content->size,
                               .now_ns = content->last_update_ns,
-                              .expiration_ns = s->expiration_ns});
+                              .expiration_ns = s->expiration_ns},
+        1);
     return IPC_OK;
 }
 

@@ -238,7 +238,7 @@ static bool read_section(struct ckpt *k, struct reader *r)
         s = ckpt_section_create(&k->store, c, number, id);
     else if (s->number != number)
         return false;
-    ckpt_section_change(&k->store, c, s, &change);
+    ckpt_section_change(&k->store, c, s, &change, 1);
     return true;
 }
 

@@ -675,13 +675,15 @@ static void chunks_change(struct ckpt_store *s, const struct ckpt_content *old,
     }
 }
 
-void ckpt_section_change(struct ckpt_store *s, struct ckpt_checkpoint *c,
-                         struct ckpt_section *section,
-                         const struct ckpt_change *change)
+/* The content that the change makes of another one, whose chunks are garbage if
+ * they are not in this one. */
+static struct ckpt_content *content_change(struct ckpt_store *s,
+                                           const struct ckpt_content *old,
+                                           const struct ckpt_change *change)
 {
-    struct ckpt_content *old = content_of(section), *content;
     uint32_t chunk_count =
         (uint32_t)((change->size + STORE_CHUNK_SIZE - 1) / STORE_CHUNK_SIZE);
+    struct ckpt_content *content;
 
     CHECK(change->offset <= change->size);
     CHECK(change->data.n <= change->size - change->offset);
@@ -690,10 +692,26 @@ void ckpt_section_change(struct ckpt_store *s, struct ckpt_checkpoint *c,
     content->last_update_ns = change->now_ns;
     content->expiration_ns = change->expiration_ns;
     chunks_change(s, old, content, change);
-    s->bytes += change->size - old->size;
-    atomic_fetch_add_explicit(&c->bytes, change->size - old->size,
+    return content;
+}
+
+void ckpt_section_change(struct ckpt_store *s, struct ckpt_checkpoint *c,
+                         struct ckpt_section *section,
+                         const struct ckpt_change *changes, uint32_t count)
+{
+    struct ckpt_content *old = content_of(section), *content = old;
+
+    CHECK(count > 0);
+    for (uint32_t i = 0; i < count; i++) {
+        struct ckpt_content *next = content_change(s, content, &changes[i]);
+        if (content != old)
+            ckpt_memory_retire(&s->memory, content); /* nobody has seen it */
+        content = next;
+    }
+    s->bytes += content->size - old->size;
+    atomic_fetch_add_explicit(&c->bytes, content->size - old->size,
                               memory_order_relaxed);
-    timer_set(s, &section->timer, c, section, change->expiration_ns);
+    timer_set(s, &section->timer, c, section, content->expiration_ns);
     /* Release: who finds the content finds it complete. */
     atomic_store_explicit(&section->content, content, memory_order_release);
     slot_set(s, section, content);

@@ -171,9 +171,10 @@ struct ckpt_change {
     int64_t now_ns;        /* its last update */
     int64_t expiration_ns; /* INT64_MAX: never */
 };
+/* One after the other; readers see what all of them have made. */
 void ckpt_section_change(struct ckpt_store *s, struct ckpt_checkpoint *c,
                          struct ckpt_section *section,
-                         const struct ckpt_change *change);
+                         const struct ckpt_change *changes, uint32_t count);
 
 /* When a checkpoint is to be deleted; INT64_MAX: never; INT64_MIN: the time is
  * not known yet. */

@@ -83,7 +83,8 @@ static void change(struct ckpt_checkpoint *c, struct ckpt_section *s,
                                               .data = data,
                                               .size = size,
                                               .now_ns = 1,
-                                              .expiration_ns = expiration_ns});
+                                              .expiration_ns = expiration_ns},
+                        1);
 }
 
 /* --- readers against a writer --------------------------------------------- */
