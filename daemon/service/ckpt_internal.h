@@ -113,7 +113,7 @@ void ckpt_own_done(struct ckpt *k, const struct op_head *head,
 bool ckpt_apply(void *context, const struct replica_op *op);
 void ckpt_members(void *context, const struct replica_members *m);
 
-/* Reads elements and their ids; false: they do not fit. */
+/* False: they make no sense. */
 bool ckpt_read_attributes(struct reader *r, struct ipc_ckpt_attributes *a);
 void ckpt_write_attributes(struct writer *w,
                            const struct ipc_ckpt_attributes *a);
