@@ -6,6 +6,7 @@
 # is installed, corosync, encrypted too, by the same benchmark.
 LIMIT=${LIMIT:-1800}
 . "$(dirname "$0")/../test/lib.sh"
+. "$(dirname "$0")/corosync.sh"
 cluster_enter "$@"
 RUNS=${RUNS:-3} SECONDS_EACH=${SECONDS_EACH:-3}
 export json=$B/perf.json
@@ -135,90 +136,22 @@ fi
 
 # --- corosync -----------------------------------------------------------------
 
-# Each instance has its own /run, /dev/shm and /var/lib/corosync.
-corosync_conf() {
-    local i
-    cat <<END
-totem {
-    version: 2
-    cluster_name: perf
-    transport: knet
-    crypto_cipher: aes256
-    crypto_hash: sha256
-    keyfile: $S/corosync.key
-}
-nodelist {
-$(for i in 1 2 3; do
-        echo "    node { "
-        echo "        ring0_addr: 10.77.0.$i"
-        echo "        name: n$i"
-        echo "        nodeid: $i"
-        echo "    }"
-    done)
-}
-quorum {
-}
-system {
-    sched_rr: $1
-}
-logging {
-    to_stderr: no
-    to_logfile: yes
-    logfile: $S/corosync.log
-}
-END
-}
-
-in_mount() { # NODE COMMAND...
-    local node=$1
-    shift
-    exec nsenter --mount="$S/mnt$node" --net="$S/ns$node" "$@"
-}
-
 bench_corosync() {
-    local rr=$1 system=$2 i pids=
-    corosync_conf "$rr" >"$S/corosync.conf"
-    head -c 256 /dev/urandom >"$S/corosync.key"
-    for i in 1 2 3; do
-        if [ ! -e "$S/mnt$i" ]; then
-            : >"$S/mnt$i"
-            unshare --mount="$S/mnt$i" sh -c 'mount -t tmpfs tmpfs /run &&
-                mount -t tmpfs tmpfs /dev/shm &&
-                mount -t tmpfs tmpfs /var/lib/corosync &&
-                mkdir -p /run/corosync' || { skip "corosync: mounts"; return; }
-        fi
-        in_mount $i corosync -f -c "$S/corosync.conf" \
-            >>"$S/corosync$i.log" 2>&1 </dev/null &
-        pids="$pids $!"
-    done
+    local rr=$1 system=$2
+    corosync_start 3 knet "$rr" || return
     bench_spawn() {
         local node=$1 out=$2
         shift 2
         in_mount "$node" "$B/cpgbench" "$@" >>"$out" 2>&1 </dev/null &
         pid=$!
     }
-    sleep 3
     measure "$system"
-    for i in $pids; do
-        kill -TERM "$i"
-        ended "$i" 20 || kill -KILL "$i"
-    done
+    corosync_stop
 }
 
-if ! wanted corosync; then
-    :
-elif command -v corosync >/dev/null && [ -e /usr/include/corosync/cpg.h ]; then
-    # The benchmark sees our headers, the layer below it corosync's.
-    ${CC:-cc} -std=c11 -D_GNU_SOURCE -O2 -I"$top" -I"$top/api" -c \
-        -o "$S/evsbench.o" "$top/perf/evsbench.c" &&
-        ${CC:-cc} -std=c11 -D_GNU_SOURCE -O2 -c -o "$S/over.o" \
-            "$top/perf/evs_over_cpg.c" &&
-        ${CC:-cc} -o "$B/cpgbench" "$S/evsbench.o" "$S/over.o" -lcpg ||
-        { bad "cpgbench does not compile"; finish; }
+if wanted corosync && corosync_build; then
     bench_corosync yes "corosync RR"
     bench_corosync no "corosync no RR"
-else
-    skip "corosync or libcpg-dev is not installed: not measured"
 fi
 
 echo "JSON: $json"
