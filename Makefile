@@ -189,7 +189,7 @@ $(B)/unit/test_counts $(B)/unit/test_counts_ckpt: private LDFLAGS += \
     memcpy memmove EVP_EncryptUpdate EVP_DecryptUpdate \
     malloc calloc realloc aligned_alloc free pthread_setname_np \
     read write send recv sendmsg recvmsg sendmmsg recvmmsg poll ppoll \
-    epoll_wait epoll_pwait2 mmap)
+    epoll_wait epoll_pwait2 mmap getrusage)
 
 $(B)/unit/%: $(B)/test/unit/%.o $(DAEMON) $(B)/libevs.a
 	@mkdir -p $(@D)

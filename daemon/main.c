@@ -395,6 +395,8 @@ static struct ipc_clm_node self(const struct daemon *d)
 static int server_make(struct daemon *d)
 {
     const struct config_ipc *i = &d->config.ipc;
+    d->parts.spin_ns = i->spin_us == CONFIG_SPIN_MEASURE ? wakeup_measure()
+                                                         : i->spin_us * 1000;
     const struct group *ais = getgrnam(i->group);
     struct server_config c = {
         .node_id = d->config.totem.nodeid,
@@ -410,8 +412,7 @@ static int server_make(struct daemon *d)
         .ckpt_safe = d->config.ckpt.safe,
         .ckpt_direct = d->config.ckpt.direct,
         .worker_count = i->workers,
-        .spin_ns = i->spin_us == CONFIG_SPIN_MEASURE ? wakeup_measure()
-                                                     : i->spin_us * 1000,
+        .spin_ns = d->parts.spin_ns,
         .slow_reader = i->slow_reader == CONFIG_SLOW_PRESSURE
                            ? SERVER_SLOW_PRESSURE
                            : SERVER_SLOW_DISCONNECT,

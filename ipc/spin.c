@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "ipc/spin.h"
 
+#include <sys/resource.h>
 #include <time.h>
 
 enum {
@@ -15,9 +16,13 @@ enum {
     SHORT_FACTOR = 3      /* a wait of so many max_ns was short */
 };
 
-/* A gap between two looks at the clock that only another thread's turn on this
- * processor explains; looks are less than a microsecond apart. */
+/* A gap between two looks at the clock that another's turn on this processor
+ * explains; looks are less than a microsecond apart. */
 static const uint64_t gap_ns = 50000;
+
+/* A wait that has taken so long can afford a system call. Who is preempted at
+ * all, is so mostly in waits that are longer. */
+static const uint64_t count_ns = 5000;
 
 static const uint64_t bar_min_ns = 4000000, bar_max_ns = 512000000;
 static const uint64_t bar_forget_ns = 1000000000;
@@ -27,6 +32,18 @@ static uint64_t now_ns(void)
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* How often the calling thread was taken off its processor. On a virtual machine
+ * the host takes the processor itself away, which is nobody's loss here: there
+ * are gaps then without any switch. */
+static uint64_t switches(void)
+{
+    struct rusage u;
+
+    return getrusage(RUSAGE_THREAD, &u) == 0
+               ? (uint64_t)u.ru_nivcsw + (uint64_t)u.ru_nvcsw
+               : 0;
 }
 
 static void relax(void)
@@ -82,8 +99,14 @@ bool spin_again(struct spin *s, struct spin_wait *w, uint32_t places)
     if (w->begin_ns == 0)
         w->begin_ns = w->seen_ns = now;
     if (now - w->seen_ns > gap_ns) {
-        bar(s, now);
-        return false;
+        if (w->counted && switches() != w->switches) {
+            bar(s, now);
+            return false;
+        }
+        w->begin_ns += now - w->seen_ns;
+    } else if (!s->costly && !w->counted && now - w->begin_ns >= count_ns) {
+        w->counted = true;
+        w->switches = switches();
     }
     w->seen_ns = now;
     return now - w->begin_ns < s->max_ns;
@@ -107,8 +130,13 @@ void spin_slept(struct spin *s, const struct spin_wait *w)
 {
     if (s->max_ns == 0)
         return;
-    if (w->spun)
+    if (w->spun) {
         learn(s, -SCORE_VAIN);
+        if (s->costly && s->score == 0) {
+            s->barred_ns = now_ns() + bar_min_ns;
+            s->score = SCORE_SPIN; /* one try after it */
+        }
+    }
     else if (now_ns() - w->begin_ns <= (uint64_t)SHORT_FACTOR * s->max_ns)
         learn(s, SCORE_SHORT);
     else

@@ -6,6 +6,7 @@
 
 #include "daemon/base/log.h"
 #include "daemon/server/report.h"
+#include "ipc/spin.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -22,11 +23,17 @@ enum {
     DATA_ROUNDS_MAX = 64,
     TOKEN_ROUNDS_MAX = 4,
     LEAVE_COUNT = 3,
+    LOOKS_PER_POLL = 16, /* a system call costs as much as some looks */
 };
 
 /* How long after the last submission clients are expected to go on: two
  * wake-ups of a sleeping processor. */
 static const uint64_t doze_ns = 100000;
+
+/* Who spins without end at real-time priority is taken off the processor by the
+ * kernel for 50 ms of each second, and starves the kernel's own threads there
+ * before. */
+static const uint64_t awake_max_ns = 20000000, rest_ns = 2500000;
 
 /* Peers answer the hello within a round trip; the first join follows it. */
 static const uint64_t hello_ns = 20000000;
@@ -35,6 +42,9 @@ struct protocol {
     struct protocol_parts p;
     uint64_t now_ns, wake_ns, start_ns, downcheck_ns;
     uint64_t busy_ns, submitted; /* when and what clients last submitted */
+    uint64_t taken;              /* how much in one round then */
+    struct spin spin;            /* for more of that */
+    uint64_t slept_ns, rested_ns; /* last sleep; not to spin until */
     uint64_t longest_round_ns;   /* loop_wait() not counted */
     uint64_t report_ns;          /* of the next report_tick() */
     bool leaving, interface_up;
@@ -303,9 +313,63 @@ static uint64_t sleep_until(struct protocol *p)
 static void busy_note(struct protocol *p)
 {
     uint64_t submitted = server_submitted(p->p.server);
-    if (submitted != p->submitted)
+    if (submitted != p->submitted) {
         p->busy_ns = p->now_ns;
+        p->taken = submitted - p->submitted;
+    }
     p->submitted = submitted;
+}
+
+/* --- waiting awake -------------------------------------------------------- */
+
+/* May this thread spin now? Only where it would sleep until a client that was
+ * busy a moment ago goes on; and only if clients do one thing after another: of
+ * a stream it is better to find much at once. */
+static bool may_spin(struct protocol *p)
+{
+    uint32_t places = 0;
+
+    if (p->start_ns != 0 || !totem_wants_submit(p->p.totem) ||
+        p->now_ns >= p->busy_ns + doze_ns || p->now_ns < p->rested_ns)
+        return false;
+    if (p->now_ns - p->slept_ns > awake_max_ns) {
+        p->rested_ns = p->now_ns + rest_ns;
+        return false;
+    }
+    return !server_look(p->p.server, &places) && p->taken <= places;
+}
+
+/* Looks, for as long as a wake-up would cost, for what clients submit, and now
+ * and then for all else. True: something has come. */
+static bool spin(struct protocol *p, struct spin_wait *wait)
+{
+    uint32_t places, looks = 0;
+
+    if (!spin_begin(&p->spin, wait))
+        return false;
+    do {
+        places = 0;
+        if (server_look(p->p.server, &places) ||
+            (++looks % LOOKS_PER_POLL == 0 && loop_wait(p->p.loop, 0) > 0)) {
+            spin_hit(&p->spin);
+            return true;
+        }
+    } while (spin_again(&p->spin, wait, places));
+    return false;
+}
+
+static void wait_for_input(struct protocol *p)
+{
+    struct spin_wait wait;
+    bool may = may_spin(p), awake = may && spin(p, &wait);
+    uint64_t until = awake ? 0 : sleep_until(p);
+
+    loop_wait(p->p.loop, until);
+    if (until == 0)
+        return;
+    p->slept_ns = loop_now_ns();
+    if (may)
+        spin_slept(&p->spin, &wait);
 }
 
 /* --- the loop ------------------------------------------------------------- */
@@ -334,7 +398,7 @@ static void round_once(struct protocol *p)
 {
     struct loop_event e;
     bool net = false, server = false;
-    loop_wait(p->p.loop, sleep_until(p));
+    wait_for_input(p);
     uint64_t now = loop_now_ns();
     pause_notice(p, now);
     p->now_ns = now;
@@ -386,6 +450,9 @@ int protocol_run(const struct protocol_parts *parts)
     p->p = *parts;
     p->interface_up = true;
     p->now_ns = loop_now_ns();
+    p->slept_ns = p->now_ns;
+    spin_init(&p->spin, p->p.spin_ns);
+    p->spin.costly = true;
     p->wake_ns = UINT64_MAX;
     p->start_ns = p->now_ns + hello_ns;
     p->downcheck_ns = p->now_ns + p->p.config->timeout.downcheck_ns;

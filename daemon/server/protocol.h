@@ -23,6 +23,7 @@ struct protocol_parts {
     struct group *group;
     struct server *server;
     struct ringstate *ringstate;
+    uint32_t spin_ns; /* before it sleeps, if clients may go on; 0: never */
     int signal_fd; /* SIGTERM, SIGINT: leave; SIGUSR1: statistics to the log */
 };
 

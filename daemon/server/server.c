@@ -351,6 +351,17 @@ bool server_arm(struct server *s, bool doze)
     return quiet;
 }
 
+bool server_look(struct server *s, uint32_t *places)
+{
+    for (struct client *c = s->lists[LIST_ACTIVE].first; c != NULL;
+         c = c->links[LIST_ACTIVE].next) {
+        ++*places;
+        if (ring_pending(&c->submit) > 0)
+            return true;
+    }
+    return false;
+}
+
 uint32_t server_backlog(const struct server *s)
 {
     struct bytes own;

@@ -95,6 +95,10 @@ void server_flush(struct server *s);
 uint64_t server_wake_ns(const struct server *s, uint64_t now_ns);
 void server_time(struct server *s);
 
+/* Has a client something that was not answered yet? The other way to wait for
+ * it, awake. *places: how many rings were looked at, is added to. */
+bool server_look(struct server *s, uint32_t *places);
+
 /* Before the protocol thread sleeps in a state in which a client's submission
  * must wake it: asks every active client to ring (if `doze`, only when it is
  * itself about to wait; the caller then looks again soon by its own clock), and

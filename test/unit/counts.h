@@ -30,6 +30,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -200,6 +201,7 @@ CALL(int, ppoll,
      (p, n, t, s))
 CALL(int, epoll_wait, (int fd, struct epoll_event *e, int n, int ms),
      (fd, e, n, ms))
+CALL(int, getrusage, (__rusage_who_t who, struct rusage *u), (who, u))
 CALL(void *, mmap, (void *at, size_t n, int prot, int f, int fd, off_t from),
      (at, n, prot, f, fd, from))
 

@@ -5,6 +5,7 @@
 
 #include "ipc/spin.h"
 
+#include <sys/resource.h>
 #include <time.h>
 
 static const uint64_t ms = 1000000;
@@ -173,7 +174,7 @@ static void wait_with_gap(struct spin *s)
     struct spin_wait w;
     int turns = 0;
     CU_ASSERT_FATAL(spin_begin(s, &w));
-    while (w.begin_ns == 0)
+    while (!w.counted)
         CU_ASSERT_FATAL(spin_again(s, &w, 1));
     sleep_ns(ms);
     while (spin_again(s, &w, 1))
@@ -241,6 +242,97 @@ static void test_bars_double(void)
     CU_ASSERT_EQUAL(s.bar_ns, first);
 }
 
+static long switches(void)
+{
+    struct rusage u;
+    CU_ASSERT_EQUAL_FATAL(getrusage(RUSAGE_THREAD, &u), 0);
+    return u.ru_nivcsw + u.ru_nvcsw;
+}
+
+/* A gap in which nobody else had this processor, as when a host takes it away:
+ * no bar, and not counted as time that was spun. Here it is time that this
+ * thread takes itself. */
+static void test_stolen(void)
+{
+    struct spin s;
+    struct spin_wait w;
+    int seen = 0;
+    for (int i = 0; i < 1000 && seen < 3; i++) {
+        spin_init(&s, 500000);
+        long before = switches();
+        CU_ASSERT_FATAL(spin_begin(&s, &w));
+        while (!w.counted)
+            CU_ASSERT_FATAL(spin_again(&s, &w, 1));
+        uint64_t begin = w.begin_ns, until = now_ns() + ms;
+        while (now_ns() < until)
+            ;
+        bool again = spin_again(&s, &w, 1000);
+        if (switches() != before)
+            continue; /* there was somebody else */
+        seen++;
+        CU_ASSERT(again);
+        CU_ASSERT_EQUAL(s.barred_ns, 0);
+        CU_ASSERT(w.begin_ns - begin >= ms);
+    }
+    CU_ASSERT_EQUAL(seen, 3);
+}
+
+/* --- costly --------------------------------------------------------------- */
+
+/* Spins in vain until it is barred. */
+static int vain_until_barred(struct spin *s)
+{
+    struct spin_wait w;
+    int spins = 0;
+    do {
+        CU_ASSERT_FATAL(++spins < 100);
+        CU_ASSERT_FATAL(spin_begin(s, &w));
+        while (spin_again(s, &w, 1))
+            ;
+        spin_slept(s, &w);
+    } while (s->barred_ns == 0);
+    return spins;
+}
+
+static void test_costly(void)
+{
+    struct spin s;
+    struct spin_wait w;
+    spin_init(&s, 20000);
+    s.costly = true;
+    for (int i = 0; i < 100; i++)
+        spin_hit(&s);
+    CU_ASSERT(vain_until_barred(&s) > 1);
+    for (int i = 0; i < 10; i++) {
+        uint64_t end = s.barred_ns;
+        CU_ASSERT(end <= now_ns() + 4 * ms);
+        CU_ASSERT(!spin_begin(&s, &w) || now_ns() >= end);
+        sleep_until(end);
+        CU_ASSERT_EQUAL(vain_until_barred(&s), 1);
+    }
+    /* What pays is done for longer again. */
+    sleep_until(now_ns() + 5 * ms);
+    CU_ASSERT(spin_begin(&s, &w));
+    for (int i = 0; i < 3; i++)
+        spin_hit(&s);
+    CU_ASSERT(vain_until_barred(&s) > 1);
+}
+
+static void test_costly_gap(void)
+{
+    struct spin s;
+    struct spin_wait w;
+    spin_init(&s, 1000000000);
+    s.costly = true;
+    CU_ASSERT_FATAL(spin_begin(&s, &w));
+    while (w.begin_ns == 0 || now_ns() - w.begin_ns < 20000)
+        CU_ASSERT_FATAL(spin_again(&s, &w, 1));
+    CU_ASSERT(!w.counted); /* no system call either */
+    sleep_ns(ms);
+    CU_ASSERT(spin_again(&s, &w, 1000));
+    CU_ASSERT_EQUAL(s.barred_ns, 0);
+}
+
 static const struct unit_test tests[] = {{"never", test_never},
                                          {"long waits", test_long_waits},
                                          {"short waits", test_short_waits},
@@ -248,5 +340,8 @@ static const struct unit_test tests[] = {{"never", test_never},
                                          {"fast way", test_fast},
                                          {"one wait ends", test_ends},
                                          {"bar", test_bar},
-                                         {"bars double", test_bars_double}};
+                                         {"bars double", test_bars_double},
+                                         {"stolen time", test_stolen},
+                                         {"costly", test_costly},
+                                         {"costly, gap", test_costly_gap}};
 UNIT_MAIN("spin", tests)
