@@ -100,6 +100,9 @@ struct net_datagram {
 /* One recvmmsg on the channel; gives how many datagrams (GRO already split)
  * net_next() will give; 0 when the socket is empty. */
 uint32_t net_receive(struct net *n, enum net_channel channel);
+
+/* Did the last net_receive() fill its batch, so that there may be more? */
+bool net_more(const struct net *n);
 bool net_next(struct net *n, struct net_datagram *datagram);
 
 /* Throws away what waits in both sockets (after a pause of this process);

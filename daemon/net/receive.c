@@ -165,6 +165,11 @@ uint32_t net_receive(struct net *n, enum net_channel channel)
     return datagrams;
 }
 
+bool net_more(const struct net *n)
+{
+    return n->rx.count == RX_SLOTS;
+}
+
 bool net_next(struct net *n, struct net_datagram *datagram)
 {
     struct receiver *rx = &n->rx;

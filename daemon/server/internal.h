@@ -143,6 +143,7 @@ struct client {
     struct ring_producer overflow_in; /* events that found no room */
     struct ring_consumer overflow_out;
     bool overflowing;     /* the overflow queue is not empty */
+    bool awaits;          /* what it submitted last has a reply */
     bool counted;         /* the caller knows that its head waits for a visit */
     uint32_t idle_visits; /* visits in a row that found nothing */
     uint64_t drain_end;   /* not LIVE: take what is before this position */

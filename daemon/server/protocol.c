@@ -17,11 +17,9 @@
 
 enum {
     DATAGRAM_SIZE_MAX = 65536,
-    /* Reads of the data socket between two looks at the token's, and of the
-     * token's between two looks at all else: a stranger who fills the sockets
-     * must not hold up clients, timers and signals. */
+    /* Reads of the data socket between two looks at all else: a stranger who
+     * fills it must not hold up clients, timers and signals. */
     DATA_ROUNDS_MAX = 64,
-    TOKEN_ROUNDS_MAX = 4,
     LEAVE_COUNT = 3,
     LOOKS_PER_POLL = 16, /* a system call costs as much as some looks */
 };
@@ -184,27 +182,26 @@ static void datagram(struct protocol *p, const struct net_datagram *d)
 
 /* The time is looked at anew for each batch: in a long round, timers that the
  * core sets when the token comes must not begin in the past. */
-static uint32_t receive(struct protocol *p, enum net_channel channel)
+static void receive(struct protocol *p, enum net_channel channel)
 {
     struct net_datagram d;
-    uint32_t count = net_receive(p->p.net, channel);
+    net_receive(p->p.net, channel);
     p->now_ns = loop_now_ns();
     while (net_next(p->p.net, &d))
         datagram(p, &d);
-    return count;
 }
 
-/* What was sent before the token is here before it is taken, as far as the
- * kernel has it: then the aru it gets from here is true. */
-static void receive_all(struct protocol *p)
+/* If there is a token, what was sent before it is here before it is taken, as
+ * far as the kernel has it: then the aru it gets from here is true. */
+static void receive_all(struct protocol *p, bool token)
 {
-    for (int i = 0; i < TOKEN_ROUNDS_MAX; i++) {
-        for (int k = 0; k < DATA_ROUNDS_MAX; k++)
-            if (receive(p, NET_DATA) == 0)
-                break;
-        if (receive(p, NET_TOKEN) == 0)
+    for (int i = 0; i < DATA_ROUNDS_MAX; i++) {
+        receive(p, NET_DATA);
+        if (!net_more(p->p.net))
             break;
     }
+    if (token)
+        receive(p, NET_TOKEN);
 }
 
 static void unreachable(struct protocol *p)
@@ -301,9 +298,12 @@ static uint64_t sleep_until(struct protocol *p)
     uint64_t doze_end = p->busy_ns + doze_ns;
     bool doze = p->now_ns < doze_end;
     if (!circulating) {
-        if (!server_arm(p->p.server, doze))
+        enum server_rest rest = server_arm(p->p.server, doze);
+        if (rest == SERVER_BUSY)
             return 0;
-        if (doze)
+        /* So soon only if need be: a timer that is due before the kernel's own
+         * costs more than the wait. */
+        if (rest == SERVER_DOZES)
             wake = earlier(wake, doze_end);
     }
     wake = earlier(wake, server_wake_ns(p->p.server, p->now_ns));
@@ -397,7 +397,7 @@ static int sources_add(struct protocol *p)
 static void round_once(struct protocol *p)
 {
     struct loop_event e;
-    bool net = false, server = false;
+    bool token = false, data = false, server = false;
     wait_for_input(p);
     uint64_t now = loop_now_ns();
     pause_notice(p, now);
@@ -408,8 +408,10 @@ static void round_once(struct protocol *p)
             server = true;
             break;
         case SOURCE_TOKEN:
+            token = true;
+            break;
         case SOURCE_DATA:
-            net = true;
+            data = true;
             break;
         case SOURCE_SIGNAL:
             signals(p);
@@ -417,8 +419,8 @@ static void round_once(struct protocol *p)
         }
     }
     timers(p);
-    if (net) {
-        receive_all(p);
+    if (token || data) {
+        receive_all(p, token);
         unreachable(p);
     }
     if (server)

@@ -314,10 +314,10 @@ void server_poll(struct server *s)
     server_flush(s);
 }
 
-bool server_arm(struct server *s, bool doze)
+enum server_rest server_arm(struct server *s, bool doze)
 {
     struct client *c, *next;
-    bool quiet = true;
+    bool quiet = true, dozes = false;
 
     for (c = s->lists[LIST_ACTIVE].first; c != NULL; c = next) {
         next = c->links[LIST_ACTIVE].next;
@@ -339,8 +339,9 @@ bool server_arm(struct server *s, bool doze)
         }
         if (c->state != CLIENT_LIVE) {
             client_settle(s, c);
-        } else if (doze) {
+        } else if (doze && !c->awaits) {
             quiet &= ring_doze(&c->submit);
+            dozes = true;
         } else if (ring_arm(&c->submit)) {
             client_deactivate(s, c);
         } else {
@@ -348,7 +349,7 @@ bool server_arm(struct server *s, bool doze)
             quiet = false;
         }
     }
-    return quiet;
+    return !quiet ? SERVER_BUSY : dozes ? SERVER_DOZES : SERVER_SLEEPS;
 }
 
 bool server_look(struct server *s, uint32_t *places)

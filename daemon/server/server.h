@@ -100,14 +100,18 @@ void server_time(struct server *s);
 bool server_look(struct server *s, uint32_t *places);
 
 /* Before the protocol thread sleeps in a state in which a client's submission
- * must wake it: asks every active client to ring (if `doze`, only when it is
- * itself about to wait; the caller then looks again soon by its own clock), and
- * answers requests it comes by. False: something has come meanwhile; do not
- * sleep, look at server_backlog(), and arm again (the next call is true unless
- * yet more has come). A client whose ring begins with a multicast that an
- * earlier call has told of is left as it is: nothing of it can be served before
- * a visit. */
-bool server_arm(struct server *s, bool doze);
+ * must wake it: asks every active client to ring, and answers requests it comes
+ * by. If `doze`, a client that submitted something without a reply need ring
+ * only when it is itself about to wait.
+ *
+ * SERVER_BUSY (0): something has come meanwhile; do not sleep, look at
+ * server_backlog(), and arm again (the next call is not BUSY unless yet more has
+ * come). A client whose ring begins with a multicast that an earlier call has
+ * told of is left as it is: nothing of it can be served before a visit.
+ * SERVER_DOZES: there are clients that need not ring at once; look again soon.
+ * SERVER_SLEEPS: whoever has something rings. */
+enum server_rest { SERVER_BUSY, SERVER_DOZES, SERVER_SLEEPS };
+enum server_rest server_arm(struct server *s, bool doze);
 
 struct server_stats {
     uint64_t clients_now, clients_total, refused, corrupt, overflowed;

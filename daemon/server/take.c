@@ -72,6 +72,7 @@ static void give_back(struct client *c)
 static void answer_one(struct server *s, struct client *c, const uint8_t *body)
 {
     s->stats.submitted++;
+    c->awaits = true;
     if (c->state == CLIENT_LIVE)
         service_of(c)->answer(s, c, body);
     step_over(c);
@@ -138,6 +139,7 @@ static enum turn take_turn(struct server *s, struct client *c, struct group *g,
             if (c->submit.corrupt)
                 return TURN_EMPTY;
             s->stats.submitted++;
+            c->awaits = c->service != IPC_SERVICE_EVS;
             step_over(c);
         } else if (head == HEAD_REQUEST) {
             if (*requests == 0)
