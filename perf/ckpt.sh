@@ -43,12 +43,17 @@ limit() {
 }
 missed=0
 
+# On which processors programs run from here on; empty: on all.
+processors=
+on() { echo ${processors:+taskset -c "$processors"}; }
+
 # run_bench NODE FILE PROGRAM OPTION...: appends to FILE.
 run_bench() {
     local node=$1 file=$2 program=$3
     shift 3
-    if ! client "$node" "$B/$program" --json "$@" >>"$file" 2>"$S/bench.log"
-    then
+    # shellcheck disable=SC2046
+    if ! client "$node" $(on) "$B/$program" --json "$@" >>"$file" \
+        2>"$S/bench.log"; then
         bad "$program $*: $(tail -n 2 "$S/bench.log")"
         return 1
     fi
@@ -60,8 +65,9 @@ back=()
 background() {
     local node=$1 program=$2
     shift 2
+    # shellcheck disable=SC2046
     OPENAIS_RUNDIR=$S/run$node spawn "$node" "$S/back.${#back[@]}" \
-        "$B/$program" --json "$@"
+        $(on) "$B/$program" --json "$@"
     back+=("$pid")
 }
 
@@ -309,8 +315,24 @@ reads_case() {
     cpu=$(fields "$file" read_cpu_us | median)
 }
 
+flood_begin() { # THREADS
+    local i
+    for i in 2 3; do
+        background $i ckptbenchth --threads "$1" --size 1001 --seconds 0 \
+            --every 0.5
+    done
+    sleep 0.5
+}
+
+flood_end() {
+    background_end
+    rm -f "$S"/back.?
+}
+
+dearer() { dearest=$(calc %.3f "$cpu / $rest > $dearest ? $cpu / $rest : $dearest"); }
+
 measure_reads() {
-    local threads n alone best=0 least=1 flood reads own cpu share rest dearest=0
+    local threads n alone best=0 flood reads own cpu rest dearest=0
     cat <<'END'
 
 Reads of 64 B a second, on node 1, by all threads together: at rest; while as
@@ -327,38 +349,64 @@ END
             printf '%5d %8d %12.0f (%.2f)' $n $threads "$reads" "$cpu"
             reads_case own --mixed --threads $threads --size 1001 || return
             printf ' %12.0f (%.2f)' "$reads" "$cpu"
-            dearest=$(calc %.3f \
-                "($cpu / $rest > $dearest) ? $cpu / $rest : $dearest")
-            share=$(calc %.3f "$reads / $alone")
+            dearer
             own=$reads flood=null
             if [ $n = 3 ]; then
-                for i in 2 3; do
-                    background $i ckptbenchth --threads 4 --size 1001 \
-                        --seconds 0 --every 0.5
-                done
-                sleep 0.5
+                flood_begin 4
                 reads_case flood --read --threads $threads --size 64 || return
                 flood=$reads
-                background_end
-                rm -f "$S"/back.?
+                flood_end
                 printf ' %12.0f (%.2f)' "$flood" "$cpu"
-                dearest=$(calc %.3f \
-                    "($cpu / $rest > $dearest) ? $cpu / $rest : $dearest")
-                share=$(calc %.3f "$flood / $alone")
+                dearer
             fi
             echo
             best=$(calc %.0f "$best > $alone ? $best : $alone")
-            least=$(calc %.3f "$least < $share ? $least : $share")
             echo "{\"case\": \"reads\", \"nodes\": $n, \"threads\": $threads," \
                 "\"alone_per_s\": $alone, \"own_writes_per_s\": $own," \
                 "\"flood_per_s\": $flood}" >>"$json"
         done
     done
     limit "reads of 64 B a second, the best" "$best" at-least 1000000
-    limit "reads while writes flood the ring, of those at rest, the worst" \
-        "$least" at-least 0.5
     limit "processor time of a read then, times that at rest, the worst" \
         "$dearest" at-most 2
+    measure_reads_apart
+}
+
+# What the flood itself does to reads, without what it takes of processors: the
+# daemons and the writers have one, the reader another.
+measure_reads_apart() {
+    local i reads cpu alone flood writes
+    if [ "$(nproc)" -lt 2 ] || ! command -v taskset >/dev/null; then
+        skip "reads on a processor of their own: there is one, or no taskset"
+        return
+    fi
+    for i in 1 2 3; do taskset -apc 0 "${daemon[$i]}" >/dev/null; done
+    processors=1
+    reads_case alone --read --threads 1 --size 64 || return
+    alone=$reads
+    processors=0
+    flood_begin 4
+    processors=1
+    reads_case flood --read --threads 1 --size 64 || return
+    flood=$reads
+    writes=$(cat "$S"/back.? | awk '
+        match($0, /"writes_per_s": [0-9.]+/) {
+            n++
+            all += substr($0, RSTART + 16, RLENGTH - 16)
+        }
+        END { printf("%.0f", n > 0 ? 2 * all / n : 0) }')
+    flood_end
+    processors=
+    for i in 1 2 3; do
+        taskset -apc "0-$(($(nproc) - 1))" "${daemon[$i]}" >/dev/null
+    done
+    printf '%s%.0f; while the others write %d a second: %.0f\n' \
+        "the reader has a processor of its own; at rest: " "$alone" "$writes" \
+        "$flood"
+    echo "{\"case\": \"reads apart\", \"alone_per_s\": $alone," \
+        "\"flood_per_s\": $flood, \"writes_per_s\": $writes}" >>"$json"
+    limit "reads while writes flood the ring, of those at rest" \
+        "$(calc %.3f "$flood / $alone")" at-least 0.5
 }
 
 # --- state exchange -----------------------------------------------------------
