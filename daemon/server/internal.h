@@ -269,6 +269,9 @@ struct service {
      * there is nothing to be, since it has been answered, or the client was
      * dropped. NULL: there are no such heads. */
     bool (*begin)(struct server *s, struct client *c, const uint8_t *body);
+    /* What has begun will not be sent to its end, as the client was dropped.
+     * NULL: no matter. */
+    void (*abandon)(struct server *s, struct client *c);
     /* Has a HEAD_MCAST to wait now? NULL: never, because of this service. */
     bool (*waits)(const struct server *s, const struct client *c);
     void (*client_added)(struct server *s, struct client *c);

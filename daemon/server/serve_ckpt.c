@@ -133,6 +133,11 @@ static bool ckpt_begin(struct server *s, struct client *c, const uint8_t *body)
     return true;
 }
 
+static void ckpt_abandon(struct server *s, struct client *c)
+{
+    ckpt_untake(s->ckpt, c->slot);
+}
+
 /* --- from the order ------------------------------------------------------- */
 
 void ckpt_deliver(struct server *s, const struct group_event *event)
@@ -174,6 +179,7 @@ static void ckpt_gone(struct server *s, struct client *c)
 const struct service service_ckpt = {.judge = ckpt_judge,
                                      .answer = ckpt_answer,
                                      .begin = ckpt_begin,
+                                     .abandon = ckpt_abandon,
                                      .waits = ckpt_waits,
                                      .client_added = ckpt_added,
                                      .client_gone = ckpt_gone};

@@ -122,6 +122,14 @@ static enum group_put_result put_mcast(struct server *s, struct client *c,
     return result;
 }
 
+static void abandon(struct server *s, struct client *c, struct group *g)
+{
+    group_abandon(g);
+    s->partial = NULL;
+    if (service_of(c)->abandon != NULL)
+        service_of(c)->abandon(s, c);
+}
+
 static enum turn take_turn(struct server *s, struct client *c, struct group *g,
                            struct totem *t, uint32_t *requests)
 {
@@ -147,10 +155,8 @@ static enum turn take_turn(struct server *s, struct client *c, struct group *g,
             --*requests;
             answer_one(s, c, body);
         } else {
-            if (s->partial == c) { /* its ring has turned out to be corrupt */
-                group_abandon(g);
-                s->partial = NULL;
-            }
+            if (s->partial == c) /* its ring has turned out to be corrupt */
+                abandon(s, c, g);
             return TURN_EMPTY;
         }
         if (c->submit.head >= end)

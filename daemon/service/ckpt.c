@@ -633,15 +633,20 @@ bool ckpt_is_safe(const struct ckpt *k, uint32_t client)
 void ckpt_untake(struct ckpt *k, uint32_t client)
 {
     struct pending *p = &k->pending[client];
+    bool gone = p->id == 0;
     struct handle *h;
 
-    if (p->id == 0)
-        return; /* the client is gone */
     p->id = 0;
+    if (p->outcome.type == IPC_SUBMIT_CKPT_OPEN && k->opening > 0)
+        k->opening--;
     if (p->outcome.type != IPC_SUBMIT_CKPT_CLOSE)
         return;
     h = &k->handles[p->outcome.handle];
     CHECK(h->state == HANDLE_CLOSING);
+    if (gone) {
+        handle_state(k, h, HANDLE_CLOSE);
+        return;
+    }
     owner_set(h, client + 1);
     list_push(k, &k->client_handles[client], p->outcome.handle + 1);
     handle_state(k, h, HANDLE_OPEN);

@@ -93,7 +93,8 @@ size_t ckpt_take(struct ckpt *k, const struct ckpt_request *r, uint8_t *to);
  * SA_CKPT_WR_ALL_REPLICAS. */
 bool ckpt_is_safe(const struct ckpt *k, uint32_t client);
 
-/* What was taken has not been sent, and never will be. */
+/* What was taken last has not been sent, and never will be; the client may be
+ * gone. */
 void ckpt_untake(struct ckpt *k, uint32_t client);
 
 /* The client is gone. */

@@ -400,6 +400,46 @@ static void test_handles_end(void)
     world_end();
 }
 
+/* Clients are gone, and what they had begun to send is not sent to its end:
+ * nothing of it may be counted for ever. */
+static void test_abandoned(void)
+{
+    uint8_t op[CKPT_HEAD_SIZE_MAX];
+    struct ipc_ckpt_open o = {.flags = IPC_CKPT_READ, .name_length = 1};
+    struct ckpt_request r = {.type = IPC_SUBMIT_CKPT_OPEN,
+                             .client = 2,
+                             .head = (const uint8_t *)&o,
+                             .head_size = sizeof o};
+    struct ipc_ckpt_request close = {.handle = 0};
+    size_t n;
+
+    start(1, 1 << 20, 9);
+    struct ckpt *k = world.nodes[1].k;
+    o.name[0] = 'a';
+    done(open_request(1, 1, "a", all_flags, &plain));
+    for (uint32_t i = 0; i < CKPT_HANDLES_MAX; i++) {
+        CU_ASSERT_FATAL(ckpt_take(k, &r, op) > 0);
+        ckpt_client_gone(k, r.client);
+        ckpt_untake(k, r.client);
+    }
+    close.handle = handle_of_client(1, 1);
+    CU_ASSERT_FATAL(close.handle != UINT32_MAX);
+    r = (struct ckpt_request){.type = IPC_SUBMIT_CKPT_CLOSE,
+                              .client = 1,
+                              .head = (const uint8_t *)&close,
+                              .head_size = sizeof close};
+    CU_ASSERT_FATAL(ckpt_take(k, &r, op) > 0);
+    ckpt_client_gone(k, r.client);
+    CU_ASSERT_EQUAL(ckpt_message_kind(k), REPLICA_NOTHING);
+    ckpt_untake(k, r.client);
+    CU_ASSERT_EQUAL_FATAL(ckpt_message_kind(k), REPLICA_INFO);
+    n = ckpt_message_write(k, 1, op);
+    CU_ASSERT(ckpt_message(k, 1, (struct bytes){op, n}));
+    CU_ASSERT_EQUAL(ckpt_message_kind(k), REPLICA_NOTHING);
+    CU_ASSERT_EQUAL(ckpt_stats_get(k).handles, 0);
+    world_end();
+}
+
 static void test_other_clients_handle(void)
 {
     struct pend *p;
@@ -1029,6 +1069,7 @@ static const struct unit_test tests[] = {
     {"huge", test_huge},
     {"limits agreed", test_limits_agreed},
     {"handles end", test_handles_end},
+    {"abandoned", test_abandoned},
     {"other client's handle", test_other_clients_handle},
     {"reopening cut", test_reopening_cut},
     {"retention", test_retention},
