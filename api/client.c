@@ -23,10 +23,9 @@ _Static_assert(CS_ERR_TOO_MANY_GROUPS == (int)IPC_ERR_TOO_MANY_GROUPS, "");
 static const uint64_t QUERY_LIMIT_NS = 10000000000;
 
 enum {
-    EVENT_SPIN_NS = 2000, /* at most, for events: they come when they come */
-    LOOK_AGAIN_MS = 20,   /* see lock_until() */
-    CHECK_EVERY = 16,     /* records between two looks for the daemon's end */
-    CONNECT_MS = 5000 /* for the daemon to accept, and to answer the hello */
+    LOOK_AGAIN_MS = 20, /* see lock_until() */
+    CHECK_EVERY = 16,   /* records between two looks for the daemon's end */
+    CONNECT_MS = 5000   /* for the daemon to accept, and to answer the hello */
 };
 
 static uint64_t now_ns(void)
@@ -142,8 +141,7 @@ static void open_spins(struct conn *c, uint32_t spin_ns)
 {
     spin_init(&c->reply_spin, spin_ns);
     spin_init(&c->answer_spin, spin_ns);
-    spin_init(&c->event_spin,
-              spin_ns < EVENT_SPIN_NS ? spin_ns : EVENT_SPIN_NS);
+    spin_init(&c->event_spin, spin_ns);
 }
 
 static cs_error_t open_segment(struct conn *c, const struct ipc_welcome *w,
@@ -485,8 +483,8 @@ static struct inbox answer_inbox(struct conn *c)
  *
  * The daemon may have held back what stands before this request, as events wait
  * for room (see claim_request()), and has to be told that somebody waits. It
- * then waits for room in the event ring, and has announced that before it looked
- * at our announcement of sleep: if it did not see that, we see its. */
+ * then waits for room in the event ring, and has announced that before it
+ * looked at our announcement of sleep: if it did not see that, we see its. */
 static bool sleep_for(struct conn *c, const struct inbox *in, uint64_t end_ns)
 {
     bool alive = true;

@@ -34,9 +34,9 @@ static uint64_t now_ns(void)
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-/* How often the calling thread was taken off its processor. On a virtual machine
- * the host takes the processor itself away, which is nobody's loss here: there
- * are gaps then without any switch. */
+/* How often the calling thread was taken off its processor. On a virtual
+ * machine the host takes the processor itself away, which is nobody's loss
+ * here: there are gaps then without any switch. */
 static uint64_t switches(void)
 {
     struct rusage u;
@@ -136,8 +136,7 @@ void spin_slept(struct spin *s, const struct spin_wait *w)
             s->barred_ns = now_ns() + bar_min_ns;
             s->score = SCORE_SPIN; /* one try after it */
         }
-    }
-    else if (now_ns() - w->begin_ns <= (uint64_t)SHORT_FACTOR * s->max_ns)
+    } else if (now_ns() - w->begin_ns <= (uint64_t)SHORT_FACTOR * s->max_ns)
         learn(s, SCORE_SHORT);
     else
         learn(s, -SCORE_LONG);

@@ -19,9 +19,9 @@
  *   machine; it does not count, nor as time that was spun.)
  *
  * A thread at real-time priority is preempted by nobody, and what it spins away
- * others lose: its spins are *costly*. For it gaps mean nothing, and when nothing
- * speaks for spinning any more it sleeps at once for 4 ms, tries once, and so
- * on: in vain that takes a fiftieth of a processor.
+ * others lose: its spins are *costly*. For it gaps mean nothing, and when
+ * nothing speaks for spinning any more it sleeps at once for 4 ms, tries once,
+ * and so on: in vain that takes a fiftieth of a processor.
  *
  * One struct for each kind of wait of one thread (or of who holds a lock). */
 #ifndef IPC_SPIN_H

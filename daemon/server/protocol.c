@@ -39,12 +39,12 @@ static const uint64_t hello_ns = 20000000;
 struct protocol {
     struct protocol_parts p;
     uint64_t now_ns, wake_ns, start_ns, downcheck_ns;
-    uint64_t busy_ns, submitted; /* when and what clients last submitted */
-    uint64_t taken;              /* how much in one round then */
-    struct spin spin;            /* for more of that */
+    uint64_t busy_ns, submitted;  /* when and what clients last submitted */
+    uint64_t taken;               /* how much in one round then */
+    struct spin spin;             /* for more of that */
     uint64_t slept_ns, rested_ns; /* last sleep; not to spin until */
-    uint64_t longest_round_ns;   /* loop_wait() not counted */
-    uint64_t report_ns;          /* of the next report_tick() */
+    uint64_t longest_round_ns;    /* loop_wait() not counted */
+    uint64_t report_ns;           /* of the next report_tick() */
     bool leaving, interface_up;
     struct report report;
     uint64_t ring_seq_noted;

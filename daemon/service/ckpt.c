@@ -642,11 +642,12 @@ void ckpt_untake(struct ckpt *k, uint32_t client)
     if (p->outcome.type != IPC_SUBMIT_CKPT_CLOSE)
         return;
     h = &k->handles[p->outcome.handle];
-    CHECK(h->state == HANDLE_CLOSING);
     if (gone) {
-        handle_state(k, h, HANDLE_CLOSE);
+        if (h->state == HANDLE_CLOSING)
+            handle_state(k, h, HANDLE_CLOSE);
         return;
     }
+    CHECK(h->state == HANDLE_CLOSING);
     owner_set(h, client + 1);
     list_push(k, &k->client_handles[client], p->outcome.handle + 1);
     handle_state(k, h, HANDLE_OPEN);

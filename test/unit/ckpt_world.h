@@ -532,8 +532,9 @@ static inline void untake(struct node *n)
         return;
     n->unsent = NULL;
     world.unsaid += m->pend == NULL;
-    if (m->pend != NULL && m->pend->alive) {
+    if (m->pend != NULL)
         ckpt_untake(n->k, m->pend->client);
+    if (m->pend != NULL && m->pend->alive) {
         n->pend[m->pend->client] = NULL;
         world.untaken++;
         if (m->pend->r.type == IPC_SUBMIT_CKPT_CLOSE)
