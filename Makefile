@@ -178,6 +178,9 @@ $(B)/unit/test_ckpt: private LDFLAGS += -Wl,--wrap=malloc -Wl,--wrap=calloc \
 # It loads that too.
 $(B)/unit/test_ckpt_rules: | $(B)/libSaCkpt.so
 
+# What it publishes is counted.
+$(B)/unit/test_ckpt_service: private LDFLAGS += -Wl,--wrap=ckpt_section_change
+
 # Its allocations are refused, one after the other.
 $(B)/unit/test_init_failure: private LDFLAGS += $(addprefix -Wl$(comma)--wrap=,\
     malloc calloc realloc aligned_alloc strdup free)

@@ -238,6 +238,60 @@ static void test_offset_ok(void)
     }
 }
 
+/* --- what readers may see --------------------------------------------------
+ */
+
+/* Each call is one look that a reader may get at the section, see its end. */
+static uint32_t changes, changes_most;
+void __real_ckpt_section_change(struct ckpt_store *s, struct ckpt_checkpoint *c,
+                                struct ckpt_section *section,
+                                const struct ckpt_change *change,
+                                uint32_t count);
+void __wrap_ckpt_section_change(struct ckpt_store *s, struct ckpt_checkpoint *c,
+                                struct ckpt_section *section,
+                                const struct ckpt_change *change,
+                                uint32_t count);
+void __wrap_ckpt_section_change(struct ckpt_store *s, struct ckpt_checkpoint *c,
+                                struct ckpt_section *section,
+                                const struct ckpt_change *change,
+                                uint32_t count)
+{
+    changes++;
+    if (count > changes_most)
+        changes_most = count;
+    __real_ckpt_section_change(s, c, section, change, count);
+}
+
+/* Five elements of one vector, three of them of one section, not in a row: both
+ * sections change once. The contents are compared as everywhere here. */
+static void test_vector(void)
+{
+    const struct {
+        const char *id;
+        uint64_t offset;
+        uint32_t size;
+    } elements[] = {{"x", 0, 900},
+                    {"y", 0, 70},
+                    {"x", 500, 100000},
+                    {"y", 40, 10},
+                    {"x", 20, 30}};
+    struct pend *p;
+
+    start(1, 1 << 20, 9);
+    done(open_request(1, 0, "a", all_flags, &plain));
+    section_done(1, 0, IPC_SUBMIT_CKPT_SECTION_CREATE, "x", 0, 5);
+    section_done(1, 0, IPC_SUBMIT_CKPT_SECTION_CREATE, "y", 0, 5);
+    p = on(1, 0, IPC_SUBMIT_CKPT_WRITE);
+    for (size_t i = 0; i < sizeof elements / sizeof *elements; i++)
+        element(p, elements[i].id, 1, elements[i].offset, elements[i].size);
+    fill(p);
+    changes = changes_most = 0;
+    CU_ASSERT_EQUAL(done(p), IPC_OK);
+    CU_ASSERT_EQUAL(changes, 2);
+    CU_ASSERT_EQUAL(changes_most, 3);
+    world_end();
+}
+
 /* --- limits --------------------------------------------------------------- */
 
 enum { WRITE = IPC_SUBMIT_CKPT_WRITE, OVERWRITE = IPC_SUBMIT_CKPT_OVERWRITE };
@@ -1063,6 +1117,7 @@ static const struct unit_test tests[] = {
     {"other ok", test_other_ok},
     {"section ok", test_section_ok},
     {"offset ok", test_offset_ok},
+    {"vector", test_vector},
     {"no memory", test_no_memory},
     {"no resources", test_no_resources},
     {"no space", test_no_space},
