@@ -131,7 +131,7 @@ static enum stage stage_enter(enum stage to)
     }
 
 /* What a payload is known by, wherever it is. */
-static bool marked; /* is looked for */
+static _Atomic bool marked; /* is looked for */
 static const char the_mark[] = "paYl0Ad!";
 enum { MARK_SIZE = sizeof the_mark - 1 };
 
