@@ -23,9 +23,10 @@ _Static_assert(CS_ERR_TOO_MANY_GROUPS == (int)IPC_ERR_TOO_MANY_GROUPS, "");
 static const uint64_t QUERY_LIMIT_NS = 10000000000;
 
 enum {
-    LOOK_AGAIN_MS = 20, /* see lock_until() */
-    CHECK_EVERY = 16,   /* records between two looks for the daemon's end */
-    CONNECT_MS = 5000   /* for the daemon to accept, and to answer the hello */
+    EVENT_SPIN_NS = 10000, /* at most, for events: they come when they come */
+    LOOK_AGAIN_MS = 20,    /* see lock_until() */
+    CHECK_EVERY = 16,      /* records between two looks for the daemon's end */
+    CONNECT_MS = 5000 /* for the daemon to accept, and to answer the hello */
 };
 
 static uint64_t now_ns(void)
@@ -141,7 +142,8 @@ static void open_spins(struct conn *c, uint32_t spin_ns)
 {
     spin_init(&c->reply_spin, spin_ns);
     spin_init(&c->answer_spin, spin_ns);
-    spin_init(&c->event_spin, spin_ns);
+    spin_init(&c->event_spin,
+              spin_ns < EVENT_SPIN_NS ? spin_ns : EVENT_SPIN_NS);
 }
 
 static cs_error_t open_segment(struct conn *c, const struct ipc_welcome *w,
