@@ -404,7 +404,6 @@ static uint32_t may_write(struct work *w, const struct section_op *s)
     return IPC_OK;
 }
 
-/* WRITE and OVERWRITE. */
 /* The elements from `first` on that are of its section, as its changes; they
  * are then done with. */
 static uint32_t changes_of(const struct work *w, const struct section_op *s,
@@ -435,7 +434,8 @@ static uint32_t changes_of(const struct work *w, const struct section_op *s,
     return count;
 }
 
-/* Readers see all that a call does to a section, or nothing of it. */
+/* WRITE and OVERWRITE. Readers see all that a call does to a section, or nothing
+ * of it. */
 static uint32_t op_write(struct work *w, const struct section_op *s)
 {
     uint32_t result = w->op->whole ? may_write(w, s) : IPC_OK;
