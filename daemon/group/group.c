@@ -218,6 +218,7 @@ void group_receive(struct group *g, const struct totem_event *event)
         break;
     case TOTEM_EVENT_STATE:
     case TOTEM_EVENT_MISMATCH:
+    case TOTEM_EVENT_LINK:
         break;
     }
 }

@@ -41,7 +41,7 @@ static void commit_pass(struct totem *t)
     t->commit.token_seq++;
     t->passed_size =
         wire_commit_write(t->passed, t->config.node_id, &t->commit);
-    pass(t, &t->forming.members);
+    pass(t, &t->forming, t->commit.token_seq);
 }
 
 static void shift(struct totem *t, const char *reason)
@@ -58,6 +58,7 @@ void commit_begin(struct totem *t, const struct set *members)
     struct totem_ring_id id = {.seq = t->ring_seq + 4,
                                .nonce = t->config.incarnation,
                                .rep = t->config.node_id};
+    links_agreed(t, members);
     t->commit = (struct wire_commit){.ring_id = id,
                                      .first_seq = t->config.first_seq,
                                      .count = members->count};
@@ -75,7 +76,7 @@ void commit_begin(struct totem *t, const struct set *members)
 static bool agreed(const struct totem *t, const struct wire_commit *commit)
 {
     struct set live;
-    set_minus(&live, &t->proc, &t->fail);
+    gather_members(t, &live);
     if (commit->count != live.count)
         return false;
     for (uint32_t i = 0; i < live.count; i++)
@@ -101,6 +102,7 @@ static bool first_visit(struct totem *t, const struct wire_commit *commit)
         return false;
     t->commit = *commit;
     forming_reset(t, &commit->ring_id);
+    links_agreed(t, &t->forming.members);
     shift(t, "commit token");
     commit_pass(t);
     return true;
@@ -149,10 +151,19 @@ static bool third_visit(struct totem *t, const struct wire_commit *commit)
     return true;
 }
 
-void commit_on(struct totem *t, const struct wire_commit *commit)
+/* The hop at which this node last had the commit token of that ring; 0: it
+ * had none. */
+static uint64_t hop_of(const struct totem *t, const struct totem_ring_id *id)
+{
+    return ring_id_equal(id, &t->commit.ring_id) ? t->commit.token_seq : 0;
+}
+
+void commit_on(struct totem *t, uint32_t sender,
+               const struct wire_commit *commit)
 {
     bool taken = false;
     bool same = ring_id_equal(&commit->ring_id, &t->forming.id);
+    uint64_t hop = hop_of(t, &commit->ring_id);
     switch (t->state) {
     case TOTEM_STARTING:
     case TOTEM_OPERATIONAL:
@@ -168,6 +179,10 @@ void commit_on(struct totem *t, const struct wire_commit *commit)
         taken = same && third_visit(t, commit);
         break;
     }
-    if (!taken)
-        t->stats.dropped[TOTEM_DROP_STALE]++;
+    if (taken)
+        return;
+    t->stats.dropped[TOTEM_DROP_STALE]++;
+    if (hop != 0 && commit->token_seq <= hop)
+        token_again(t, sender, wire_ring_hash(&commit->ring_id),
+                    commit->token_seq);
 }

@@ -4,69 +4,24 @@
  * The protocol says: a processor that loses the token, or hears a foreign
  * message or a join, multicasts joins with the processors it knows (proc) and
  * those it holds for failed (fail), unites its sets with what it hears, and is
- * done when all in proc - fail have sent its very sets. Who has not after the
- * consensus timeout goes to the fail set. We do the same, and besides:
+ * done when all in proc - fail have sent its very sets. A processor that has
+ * not after the consensus timeout goes to the fail set. We do the same, and
+ * besides:
+ * - a node that does not answer is not failed, it is accused (accuse.h), by the
+ *   one that misses the answer. If nobody has heard the accused in this gather
+ *   it is taken for dead. If somebody has, only the link between the two is in
+ *   doubt, and all compute from the accusations the same rings, in none of
+ *   which one accuses another. The fail set is for those known to be gone;
  * - a join that is older than the ring it reaches (its ring sequence says so)
  *   is dropped, so that a late one breaks nothing;
- * - a node that asks for a ring and then never answers (it is deaf) is not
- *   listened to for a while, longer each time, unless its join shows that it
- *   has heard us;
- * - the fail set lives for one gather only;
+ * - a ring does not listen to a node that it would have to leave out again
+ *   (links.c);
+ * - what is known of failures lives for one gather only;
  * - at the start a node waits one join interval for others before it forms a
  *   ring alone. */
 #include "daemon/totem/internal.h"
 
 #include "daemon/base/check.h"
-
-enum { PENALTY_LEVEL_MAX = 5 };
-static const uint64_t penalty_ns = UINT64_C(1000000000);
-
-/* --- nodes that do not answer --------------------------------------------- */
-
-static struct penalty *penalty_find(struct totem *t, uint32_t node_id)
-{
-    for (uint32_t i = 0; i < TOTEM_NODES_MAX; i++)
-        if (t->penalties[i].node_id == node_id)
-            return &t->penalties[i];
-    return NULL;
-}
-
-/* An empty place, else that of the one which has been listened to longest. */
-static struct penalty *penalty_oldest(struct totem *t)
-{
-    struct penalty *oldest = &t->penalties[0];
-    for (uint32_t i = 1; i < TOTEM_NODES_MAX; i++)
-        if (t->penalties[i].until_ns < oldest->until_ns)
-            oldest = &t->penalties[i];
-    return oldest;
-}
-
-static bool penalized(struct totem *t, uint32_t node_id)
-{
-    const struct penalty *p = penalty_find(t, node_id);
-    return p != NULL && t->now_ns < p->until_ns;
-}
-
-static void penalize(struct totem *t, uint32_t node_id)
-{
-    struct penalty *p = penalty_find(t, node_id);
-    if (p == NULL)
-        p = penalty_oldest(t);
-    if (p->node_id != node_id)
-        p->level = 0;
-    p->node_id = node_id;
-    p->until_ns = t->now_ns + (penalty_ns << p->level);
-    if (p->level < PENALTY_LEVEL_MAX)
-        p->level++;
-}
-
-/* In a ring with us: all is forgiven. */
-void penalties_forget(struct totem *t, const struct set *members)
-{
-    for (uint32_t i = 0; i < TOTEM_NODES_MAX; i++)
-        if (set_has(members, t->penalties[i].node_id))
-            t->penalties[i] = (struct penalty){0};
-}
 
 /* --- sending joins -------------------------------------------------------- */
 
@@ -75,7 +30,9 @@ static void join_send(struct totem *t)
     struct wire_join join = {.incarnation = t->config.incarnation,
                              .ring_seq = t->ring_seq,
                              .proc = t->proc,
-                             .fail = t->fail};
+                             .fail = t->fail,
+                             .heard = t->heard,
+                             .accusations = t->accusations};
     size_t n = wire_join_write(t->join_packet, t->config.node_id, &join);
     out_control(t, TOTEM_TO_ALL, 0, t->join_packet, n);
     t->join_sent_ns = t->now_ns;
@@ -98,22 +55,43 @@ static void consensus_restart(struct totem *t)
     set_clear(&t->consensus);
     set_add(&t->consensus, t->config.node_id);
     t->consensus_at = t->now_ns + t->config.consensus_ns;
+    t->passed_over_ns = t->consensus_at;
 }
 
 /* --- consensus ------------------------------------------------------------ */
 
-static void consensus_check(struct totem *t)
+/* Accused, and heard by nobody. */
+static bool is_dead(const struct totem *t, uint32_t place)
+{
+    return accusations_hit(&t->accusations, place) &&
+           !set_has(&t->heard, t->proc.ids[place]);
+}
+
+bool gather_members(const struct totem *t, struct set *members)
 {
     struct set live;
-    set_minus(&live, &t->proc, &t->fail);
-    CHECK(set_has(&live, t->config.node_id));
-    if (!set_subset(&live, &t->consensus))
+    set_clear(&live);
+    for (uint32_t i = 0; i < t->proc.count; i++)
+        if (!set_has(&t->fail, t->proc.ids[i]) && !is_dead(t, i))
+            CHECK(set_add(&live, t->proc.ids[i]));
+    return accusations_choose(&t->accusations, &t->proc, &live,
+                              t->config.node_id, members);
+}
+
+/* A node that has been passed over waits, for the consensus timeout, until the
+ * others have their ring: it would only break in on them. */
+static void consensus_check(struct totem *t)
+{
+    struct set members;
+    if (!gather_members(t, &members) && t->now_ns < t->passed_over_ns)
         return;
-    if (live.ids[0] != t->config.node_id)
+    if (!set_subset(&members, &t->consensus))
+        return;
+    if (members.ids[0] != t->config.node_id)
         return; /* the representative sends the commit token */
-    if (live.count == 1 && t->now_ns < t->alone_ns)
+    if (members.count == 1 && t->now_ns < t->alone_ns)
         return;
-    commit_begin(t, &live);
+    commit_begin(t, &members);
 }
 
 void gather_join_timeout(struct totem *t)
@@ -126,19 +104,49 @@ void gather_join_timeout(struct totem *t)
 void gather_consensus_timeout(struct totem *t)
 {
     CHECK(t->state == TOTEM_GATHER);
-    struct set live, silent;
-    set_minus(&live, &t->proc, &t->fail);
-    set_minus(&silent, &live, &t->consensus);
-    for (uint32_t i = 0; i < silent.count; i++) {
-        CHECK(set_add(&t->fail, silent.ids[i]));
-        if (!set_has(&t->ring.members, silent.ids[i]))
-            penalize(t, silent.ids[i]);
+    struct set members, silent;
+    uint32_t self = set_place(&t->proc, t->config.node_id);
+    gather_members(t, &members);
+    set_minus(&silent, &members, &t->consensus);
+    for (uint32_t i = 0; i < silent.count; i++)
+        accusations_add(&t->accusations, self,
+                        set_place(&t->proc, silent.ids[i]));
+    if (silent.count == 0) {
+        consensus_check(t);
+        if (t->state != TOTEM_GATHER)
+            return;
     }
     /* Nobody silent: the commit token did not come. All must answer again,
      * and a representative that is gone is silent next time. */
     consensus_restart(t);
     join_send(t);
     consensus_check(t);
+}
+
+/* Which of the accused are alive decides who goes into a ring. */
+static bool heard_changes(const struct totem *t, const struct set *heard)
+{
+    for (uint32_t i = 0; i < heard->count; i++)
+        if (!set_has(&t->heard, heard->ids[i]) &&
+            accusations_hit(&t->accusations,
+                            set_place(&t->proc, heard->ids[i])))
+            return true;
+    return false;
+}
+
+static void sets_changed(struct totem *t)
+{
+    consensus_restart(t);
+    join_soon(t);
+}
+
+/* A node of this gather is alive. */
+static void hear(struct totem *t, const struct set *heard)
+{
+    bool changes = heard_changes(t, heard);
+    CHECK(set_unite(&t->heard, heard));
+    if (changes)
+        sets_changed(t);
 }
 
 static void merge_sets(struct totem *t, uint32_t sender,
@@ -155,12 +163,38 @@ static void merge_sets(struct totem *t, uint32_t sender,
         t->stats.dropped[TOTEM_DROP_MALFORMED]++;
         return;
     }
-    if (set_equal(&proc, &t->proc) && set_equal(&fail, &t->fail))
-        return;
+    struct accusations theirs = join->accusations, before;
+    accusations_move(&theirs, &join->proc, &proc);
+    accusations_move(&t->accusations, &t->proc, &proc);
+    before = t->accusations;
+    bool same = set_equal(&proc, &t->proc) && set_equal(&fail, &t->fail);
     t->proc = proc;
     t->fail = fail;
-    consensus_restart(t);
-    join_soon(t);
+    links_accuse(t);
+    accusations_unite(&t->accusations, &theirs);
+    if (!same || !accusations_equal(&before, &t->accusations))
+        sets_changed(t);
+    struct set heard = join->heard;
+    CHECK(set_add(&heard, sender));
+    hear(t, &heard);
+}
+
+static bool heard_alike(const struct totem *t, const struct wire_join *join)
+{
+    for (uint32_t i = 0; t->accusations.any && i < t->proc.count; i++)
+        if (accusations_hit(&t->accusations, i) &&
+            set_has(&t->heard, t->proc.ids[i]) !=
+                set_has(&join->heard, t->proc.ids[i]))
+            return false;
+    return true;
+}
+
+static bool agrees(const struct totem *t, const struct wire_join *join)
+{
+    return set_equal(&join->proc, &t->proc) &&
+           set_equal(&join->fail, &t->fail) &&
+           accusations_equal(&join->accusations, &t->accusations) &&
+           heard_alike(t, join);
 }
 
 static void join_gathering(struct totem *t, uint32_t sender,
@@ -172,8 +206,9 @@ static void join_gathering(struct totem *t, uint32_t sender,
         t->ring_seq += RING_SEQ_STEP_MAX; /* the next join goes on */
     else if (join->ring_seq > t->ring_seq)
         t->ring_seq = join->ring_seq;
+    links_join(t, sender, join->incarnation);
     merge_sets(t, sender, join);
-    if (set_equal(&join->proc, &t->proc) && set_equal(&join->fail, &t->fail))
+    if (agrees(t, join))
         CHECK(set_add(&t->consensus, sender));
     consensus_check(t);
 }
@@ -185,6 +220,10 @@ static void enter(struct totem *t, const char *reason, const struct set *proc)
     CHECK(set_has(proc, t->config.node_id));
     t->proc = *proc;
     set_clear(&t->fail);
+    set_clear(&t->heard);
+    set_add(&t->heard, t->config.node_id);
+    memset(&t->accusations, 0, sizeof t->accusations);
+    links_accuse(t);
     t->held = t->visit_open = t->wake_sent = t->wake_requested = false;
     t->linger_end_ns = t->hold_end_ns = 0;
     t->loss_at = t->retransmit_at = t->hold_at = t->merge_at = UINT64_MAX;
@@ -234,14 +273,27 @@ static bool incarnation_is(const struct ring *r, uint32_t node_id,
     return i != UINT32_MAX && r->incarnations[i] == incarnation;
 }
 
+static bool accused_outside(const struct totem *t, const struct wire_join *join,
+                            uint32_t place)
+{
+    for (uint32_t i = 0; i < join->proc.count; i++)
+        if (accusations_have(&join->accusations, i, place) &&
+            !set_has(&t->ring.members, join->proc.ids[i]))
+            return true;
+    return false;
+}
+
 /* A stranger that holds a member of this ring for failed speaks of the past:
  * the ring works. To follow it would tear the ring apart, and the one torn off
  * would come back for another, for ever. The stranger will form a ring without
- * us, with an empty fail set meet us again, and then all merge. */
+ * us, with an empty fail set meet us again, and then all merge. The same holds
+ * for accusations: they end with the gather, or their cause must be mended. */
 static bool accuses_member(const struct totem *t, const struct wire_join *join)
 {
-    for (uint32_t i = 0; i < join->fail.count; i++)
-        if (set_has(&t->ring.members, join->fail.ids[i]))
+    for (uint32_t i = 0; i < join->proc.count; i++)
+        if (set_has(&t->ring.members, join->proc.ids[i]) &&
+            (set_has(&join->fail, join->proc.ids[i]) ||
+             accused_outside(t, join, i)))
             return true;
     return false;
 }
@@ -253,14 +305,23 @@ static bool operational_ignores(struct totem *t, uint32_t sender,
     if (member && join->ring_seq < t->ring.id.seq &&
         incarnation_is(&t->ring, sender, join->incarnation))
         return true;
-    if (!member && accuses_member(t, join))
-        return true;
-    return penalized(t, sender) && !set_has(&join->proc, t->config.node_id);
+    return !member &&
+           (links_refuse(t, sender) || accuses_member(t, join));
 }
 
 /* A ring is being formed. Only a member stops that, one that has given it up,
  * or was started again, or knows more than it knew when it agreed (sets only
  * grow within a gather): then it has not taken the commit token. */
+static bool adds_nothing(const struct totem *t, const struct wire_join *join)
+{
+    if (!set_subset(&join->proc, &t->proc) ||
+        !set_subset(&join->fail, &t->fail))
+        return false;
+    struct accusations theirs = join->accusations;
+    accusations_move(&theirs, &join->proc, &t->proc);
+    return accusations_subset(&theirs, &t->accusations);
+}
+
 static bool forming_ignores(const struct totem *t, uint32_t sender,
                             const struct wire_join *join)
 {
@@ -269,8 +330,7 @@ static bool forming_ignores(const struct totem *t, uint32_t sender,
     if (join->ring_seq >= t->forming.id.seq)
         return false;
     if (t->state == TOTEM_COMMIT)
-        return set_subset(&join->proc, &t->proc) &&
-               set_subset(&join->fail, &t->fail);
+        return adds_nothing(t, join);
     return incarnation_is(&t->forming, sender, join->incarnation);
 }
 
@@ -326,8 +386,7 @@ void leave_on(struct totem *t, uint32_t sender, const struct wire_leave *leave)
     case TOTEM_GATHER:
         if (set_has(&t->proc, sender) && !set_has(&t->fail, sender)) {
             set_add(&t->fail, sender);
-            consensus_restart(t);
-            join_soon(t);
+            sets_changed(t);
             consensus_check(t);
         }
         return;
@@ -349,7 +408,8 @@ static bool known_hash(const struct totem *t, uint64_t hash)
 void foreign_on(struct totem *t, uint32_t sender, uint64_t ring_hash)
 {
     if (t->state != TOTEM_OPERATIONAL || known_hash(t, ring_hash) ||
-        set_has(&t->ring.members, sender) || penalized(t, sender)) {
+        set_has(&t->ring.members, sender) || links_refuse(t, sender) ||
+        links_shun(t, ring_hash)) {
         t->stats.dropped[TOTEM_DROP_STALE]++;
         return;
     }
@@ -358,17 +418,14 @@ void foreign_on(struct totem *t, uint32_t sender, uint64_t ring_hash)
         join_send(t);
 }
 
-void merge_on(struct totem *t, uint32_t sender,
-              const struct totem_ring_id *ring_id)
+void merge_on(struct totem *t, uint32_t sender, const struct wire_merge *merge)
 {
-    foreign_on(t, sender, wire_ring_hash(ring_id));
-}
-
-void merge_send(struct totem *t)
-{
-    CHECK(t->state == TOTEM_OPERATIONAL);
-    size_t n =
-        wire_merge_write(t->merge_packet, t->config.node_id, &t->ring.id);
-    out_control(t, TOTEM_TO_ALL, 0, t->merge_packet, n);
-    t->merge_at = t->now_ns + t->config.merge_ns;
+    struct set alone = {.count = 1, .ids = {sender}};
+    if (t->state == TOTEM_GATHER && set_has(&t->proc, sender))
+        hear(t, &alone);
+    if (t->state != TOTEM_OPERATIONAL || !links_merge(t, sender, merge)) {
+        t->stats.dropped[TOTEM_DROP_STALE]++;
+        return;
+    }
+    foreign_on(t, sender, wire_ring_hash(&merge->ring_id));
 }

@@ -4,12 +4,14 @@
  * totem.c        inputs, timers, outputs
  * operational.c  the token's visit: retransmission, flow control, aru, holding
  * gather.c       joins, consensus, what makes a ring break up
+ * links.c        nodes that cannot be in a ring with this one, and until when
  * commit.c       the commit token
  * recovery.c     exchange of the old rings' packets, installation
  * deliver.c      what goes up, in order */
 #ifndef DAEMON_TOTEM_INTERNAL_H
 #define DAEMON_TOTEM_INTERNAL_H
 
+#include "daemon/totem/accuse.h"
 #include "daemon/totem/set.h"
 #include "daemon/totem/store.h"
 #include "daemon/totem/totem.h"
@@ -17,7 +19,7 @@
 
 enum {
     OLD_RINGS = 8,
-    SENDS_BESIDES = 16,
+    SENDS_BESIDES = 16 + 2 * TOTEM_NODES_MAX, /* probes, events of links */
     RTR_SERVED_MAX = 256,
     RTR_PATIENCE_NS = 2000000,
     EARLY_RETRANSMIT_NS = 5000000,
@@ -74,10 +76,21 @@ struct recovery {
     bool token_started;    /* representative: the first token is out */
 };
 
-/* A node that asked for a ring and then never answered. */
-struct penalty {
-    uint32_t node_id, level;
-    uint64_t until_ns;
+/* The way to another node and back; links.c. Times are of this node's clock, 0:
+ * never. */
+struct link {
+    uint32_t node_id;     /* 0: this place is empty */
+    uint64_t incarnation; /* of its last join; 0: none was heard */
+    bool bad;             /* no ring with it before this is mended */
+    uint32_t strikes;     /* in a row, none older than strike_life_ns */
+    uint32_t level;       /* how often it failed again soon after mending */
+    uint64_t strike_ns, mended_ns;
+    uint64_t alive_ns;      /* somebody heard it */
+    uint64_t heard_ns;      /* a merge message of it came */
+    uint64_t hears_us_ns;   /* it said that one of ours had come */
+    uint64_t acked_ns;      /* it acknowledged a probe, soon enough */
+    uint64_t good_since_ns; /* all of these since then; 0: not now */
+    uint64_t refused_ns;    /* another member of the ring refuses it */
 };
 
 struct totem {
@@ -110,10 +123,24 @@ struct totem {
     size_t passed_size;
     uint32_t passed_to;
 
-    struct set proc, fail, consensus;
+    bool passed_acked; /* it said that it had it */
+    uint32_t passed_times;
+    uint64_t passed_hash, passed_hop;
+
+    struct set proc, fail; /* fail: known to be gone */
+    struct set heard;      /* in this gather, by anybody */
+    struct accusations accusations;
+    struct set consensus;
     uint64_t join_sent_ns;
-    uint64_t alone_ns; /* no ring of one before */
-    struct penalty penalties[TOTEM_NODES_MAX];
+    uint64_t alone_ns;       /* no ring of one before */
+    uint64_t passed_over_ns; /* nor a ring of those passed over */
+
+    struct link links[TOTEM_NODES_MAX];
+    uint64_t refused_ns; /* another ring said that it refuses this node */
+    struct {
+        uint64_t ring_hash, at_ns;
+    } shunned[OLD_RINGS];
+    uint32_t shunned_next;
     uint64_t old_hashes[OLD_RINGS];
     uint32_t old_hash_next;
 
@@ -125,7 +152,9 @@ struct totem {
     uint32_t send_count, send_max, event_count, event_max;
     struct totem_configuration configurations[2];
     uint8_t join_packet[TOTEM_CONTROL_SIZE_MAX];
-    uint8_t merge_packet[64], wake_packet[64], leave_packet[64];
+    uint8_t merge_packet[TOTEM_CONTROL_SIZE_MAX];
+    uint8_t probe_packet[TOTEM_CONTROL_SIZE_MAX];
+    uint8_t wake_packet[64], leave_packet[64], ack_packet[64];
 };
 
 enum { PAYLOAD_RESERVE = WIRE_DATA_SIZE + WIRE_RECOVERED_SIZE };
@@ -146,6 +175,8 @@ static inline void bit_set(uint8_t *bits, uint32_t i)
  * buffer before is replaced: the later word is the true one. */
 void out_control(struct totem *t, enum totem_to to, uint32_t node_id,
                  uint8_t *packet, size_t size);
+/* One packet in such a buffer, to one node more. */
+void out_again(struct totem *t, uint32_t node_id, uint8_t *packet, size_t size);
 /* A packet of the ring's store, to the ring. */
 void out_packet(struct totem *t, const struct ring *r, uint64_t seq);
 struct totem_event *out_event(struct totem *t, enum totem_event_kind kind);
@@ -153,7 +184,7 @@ void state_set(struct totem *t, enum totem_state to, const char *reason);
 
 /* Sends a token or commit token that stands in t->passed to the member behind
  * this node, and sends it again until something shows that it arrived. */
-void pass(struct totem *t, const struct set *members);
+void pass(struct totem *t, const struct ring *r, uint64_t hop);
 
 /* The ring whose token this node takes: forming in RECOVERY, else installed. */
 struct ring *ring_active(struct totem *t);
@@ -180,21 +211,43 @@ void originate(struct totem *t, struct ring *r, const struct wire_data *data,
 /* Leaves the ring, or its forming, for a new gather; `fail_id` (0: none) is
  * known to be gone. */
 void gather_enter(struct totem *t, const char *reason, uint32_t fail_id);
-void penalties_forget(struct totem *t, const struct set *members);
+/* Those of the known nodes with whom this one would form a ring now; false: a
+ * ring of those that have been passed over. */
+bool gather_members(const struct totem *t, struct set *members);
 void gather_start(struct totem *t);
 void gather_join_timeout(struct totem *t);
 void gather_consensus_timeout(struct totem *t);
 void join_on(struct totem *t, uint32_t sender, const struct wire_join *join);
 void leave_on(struct totem *t, uint32_t sender, const struct wire_leave *leave);
 void foreign_on(struct totem *t, uint32_t sender, uint64_t ring_hash);
-void merge_on(struct totem *t, uint32_t sender,
-              const struct totem_ring_id *ring_id);
-void merge_send(struct totem *t);
+void merge_on(struct totem *t, uint32_t sender, const struct wire_merge *merge);
+
+/* --- links.c --------------------------------------------------------------- */
+
+void links_token_lost(struct totem *t); /* before the state changes */
+void links_failed_to_receive(struct totem *t, uint32_t node_id);
+void links_agreed(struct totem *t, const struct set *members);
+void links_installed(struct totem *t, const struct set *members);
+void links_join(struct totem *t, uint32_t sender, uint64_t incarnation);
+void links_accuse(struct totem *t); /* puts bad links among the accusations */
+bool links_refuse(struct totem *t, uint32_t node_id);
+bool links_shun(const struct totem *t, uint64_t ring_hash);
+/* True: the sender is of another ring, and a ring with it can be tried. */
+bool links_merge(struct totem *t, uint32_t sender,
+                 const struct wire_merge *merge);
+void links_tick_soon(struct totem *t);
+void links_tick(struct totem *t);
+void probe_on(struct totem *t, uint32_t sender, const struct wire_echo *probe);
+void ack_on(struct totem *t, uint32_t sender, const struct wire_echo *ack);
+/* A token that was here before has come again: its sender is told. */
+void token_again(struct totem *t, uint32_t sender, uint64_t ring_hash,
+                 uint64_t hop);
 
 /* --- commit.c, recovery.c, deliver.c ------------------------------------- */
 
 void commit_begin(struct totem *t, const struct set *members);
-void commit_on(struct totem *t, const struct wire_commit *commit);
+void commit_on(struct totem *t, uint32_t sender,
+               const struct wire_commit *commit);
 
 void recovery_enter(struct totem *t);
 /* Before a visit: this recovery will never end. */

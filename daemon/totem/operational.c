@@ -284,7 +284,8 @@ static bool stuck(struct totem *t, struct ring *r)
         return false;
     }
     r->stuck_rotations++;
-    return r->stuck_rotations > t->config.fail_recv_const &&
+    /* What is not here either may be its sender's failure to send. */
+    return r->store.aru > k->aru && r->stuck_rotations > t->config.fail_recv_const &&
            t->now_ns - r->stuck_since_ns > 5 * t->config.token_ns;
 }
 
@@ -353,6 +354,7 @@ void token_on(struct totem *t, uint32_t sender, const struct wire_token *token)
     }
     if (token->token_seq <= r->token_seq) {
         t->stats.dropped[TOTEM_DROP_DUPLICATE]++;
+        token_again(t, sender, r->hash, token->token_seq);
         return;
     }
     if (token_impossible(r, sender, token)) {
@@ -364,7 +366,8 @@ void token_on(struct totem *t, uint32_t sender, const struct wire_token *token)
     r->token_seq = token->token_seq;
     r->idle_hops = token->idle_hops;
     if (stuck(t, r)) {
-        gather_enter(t, "member failed to receive", r->stuck_id);
+        links_failed_to_receive(t, r->stuck_id);
+        gather_enter(t, "member failed to receive", 0);
         return;
     }
     if (t->state == TOTEM_RECOVERY && recovery_stalls(t)) {
@@ -440,7 +443,7 @@ static void token_pass(struct totem *t)
     t->token.idle_hops = r->idle_hops;
     t->token.token_seq = ++r->token_seq;
     t->passed_size = wire_token_write(t->passed, t->config.node_id, &t->token);
-    pass(t, &r->members);
+    pass(t, r, r->token_seq);
 }
 
 /* The packets of this visit, the token among them: behind half of many. */

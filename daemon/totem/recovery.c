@@ -222,10 +222,9 @@ static void pass_over_recovered(struct ring *r)
 static void install(struct totem *t)
 {
     deliver_install(t);
-    penalties_forget(t, &t->ring.members);
+    links_installed(t, &t->ring.members);
     t->merge_at = UINT64_MAX;
-    if (t->ring.id.rep == t->config.node_id)
-        t->merge_at = t->now_ns + t->config.merge_ns;
+    links_tick_soon(t);
 }
 
 void recovery_visit(struct totem *t)

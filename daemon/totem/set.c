@@ -24,10 +24,15 @@ void set_clear(struct set *s)
     s->count = 0;
 }
 
-bool set_has(const struct set *s, uint32_t id)
+uint32_t set_place(const struct set *s, uint32_t id)
 {
     uint32_t at = lower_bound(s, id);
-    return at < s->count && s->ids[at] == id;
+    return at < s->count && s->ids[at] == id ? at : UINT32_MAX;
+}
+
+bool set_has(const struct set *s, uint32_t id)
+{
+    return set_place(s, id) != UINT32_MAX;
 }
 
 bool set_add(struct set *s, uint32_t id)

@@ -16,6 +16,9 @@ struct set {
 void set_clear(struct set *s);
 bool set_has(const struct set *s, uint32_t id);
 
+/* Index of `id`; UINT32_MAX: it is not there. */
+uint32_t set_place(const struct set *s, uint32_t id);
+
 /* False when the set is full (and `id` not in it); then nothing changed. */
 bool set_add(struct set *s, uint32_t id);
 void set_remove(struct set *s, uint32_t id);

@@ -35,7 +35,7 @@ static bool allocate(struct totem *t)
     const struct totem_config *c = &t->config;
     uint32_t slots = slots_for(c->window_packets);
     t->send_max = 2 * c->window_packets + RTR_SERVED_MAX + SENDS_BESIDES;
-    t->event_max = 2 * slots + SENDS_BESIDES;
+    t->event_max = 2 * slots + SENDS_BESIDES; /* links: 2 for each node */
     t->sends = calloc(t->send_max, sizeof *t->sends);
     t->events = calloc(t->event_max, sizeof *t->events);
     t->resent = calloc(slots, sizeof *t->resent);
@@ -124,6 +124,12 @@ void out_control(struct totem *t, enum totem_to to, uint32_t node_id,
     out_send(t, to, node_id, (struct bytes){packet, size});
 }
 
+void out_again(struct totem *t, uint32_t node_id, uint8_t *packet, size_t size)
+{
+    wire_stamp(packet, t->config.packet_size_max);
+    out_send(t, TOTEM_TO_NODE, node_id, (struct bytes){packet, size});
+}
+
 void out_packet(struct totem *t, const struct ring *r, uint64_t seq)
 {
     const struct store_slot *slot = store_find(&r->store, seq);
@@ -165,13 +171,16 @@ static uint64_t first_retransmit_ns(const struct totem *t)
     return idle || due_ns > most_ns ? most_ns : due_ns;
 }
 
-void pass(struct totem *t, const struct set *members)
+void pass(struct totem *t, const struct ring *r, uint64_t hop)
 {
-    uint32_t self = 0;
-    while (members->ids[self] != t->config.node_id)
-        self++;
+    const struct set *members = &r->members;
+    uint32_t self = set_place(members, t->config.node_id);
     t->passed_to = members->ids[(self + 1) % members->count];
     CHECK(t->passed_to != t->config.node_id);
+    t->passed_hash = r->hash;
+    t->passed_hop = hop;
+    t->passed_acked = false;
+    t->passed_times = 1;
     out_control(t, TOTEM_TO_NODE, t->passed_to, t->passed, t->passed_size);
     t->retransmit_at = t->now_ns + first_retransmit_ns(t);
     t->loss_at = t->now_ns + t->config.token_ns;
@@ -204,6 +213,7 @@ static void retransmit(struct totem *t)
 {
     out_control(t, TOTEM_TO_NODE, t->passed_to, t->passed, t->passed_size);
     t->retransmit_at = t->now_ns + t->config.token_retransmit_ns;
+    t->passed_times++;
     t->stats.token_retransmits++;
 }
 
@@ -216,6 +226,7 @@ static void token_lost(struct totem *t)
     CHECK(t->state == TOTEM_OPERATIONAL || t->state == TOTEM_COMMIT ||
           t->state == TOTEM_RECOVERY);
     t->stats.token_losses++;
+    links_token_lost(t);
     gather_enter(t, reasons[t->state], 0);
 }
 
@@ -233,7 +244,7 @@ static void timers_run(struct totem *t)
     if (due(t, &t->consensus_at))
         gather_consensus_timeout(t);
     if (due(t, &t->merge_at))
-        merge_send(t);
+        links_tick(t);
 }
 
 static void drop(struct totem *t, enum totem_drop why)
@@ -253,12 +264,13 @@ static bool packet_join(struct totem *t, const struct wire_head *head,
     return true;
 }
 
-static bool packet_commit(struct totem *t, struct reader *r)
+static bool packet_commit(struct totem *t, const struct wire_head *head,
+                          struct reader *r)
 {
     struct wire_commit commit;
     if (!wire_commit_read(r, &commit))
         return false;
-    commit_on(t, &commit);
+    commit_on(t, head->sender, &commit);
     return true;
 }
 
@@ -272,25 +284,43 @@ static bool packet_token(struct totem *t, const struct wire_head *head,
     return true;
 }
 
+static bool packet_merge(struct totem *t, const struct wire_head *head,
+                         struct reader *r)
+{
+    struct wire_merge merge;
+    if (!wire_merge_read(r, &merge))
+        return false;
+    merge_on(t, head->sender, &merge);
+    return true;
+}
+
+static bool packet_leave(struct totem *t, const struct wire_head *head,
+                         struct reader *r)
+{
+    struct wire_leave leave;
+    if (!wire_leave_read(r, &leave))
+        return false;
+    leave_on(t, head->sender, &leave);
+    return true;
+}
+
 static bool packet_small(struct totem *t, const struct wire_head *head,
                          struct reader *r)
 {
-    struct totem_ring_id ring_id;
-    struct wire_leave leave;
-    if (head->kind == WIRE_MERGE) {
-        if (!wire_ring_id_read(r, &ring_id) || !reader_done(r))
-            return false;
-        merge_on(t, head->sender, &ring_id);
-    } else if (head->kind == WIRE_WAKE) {
+    struct wire_echo echo;
+    if (head->kind == WIRE_WAKE) {
         uint64_t hash = read_u64(r);
         if (!reader_done(r))
             return false;
         wake_on(t, hash);
-    } else {
-        if (!wire_leave_read(r, &leave))
-            return false;
-        leave_on(t, head->sender, &leave);
+        return true;
     }
+    if (!wire_echo_read(r, &echo))
+        return false;
+    if (head->kind == WIRE_PROBE)
+        probe_on(t, head->sender, &echo);
+    else
+        ack_on(t, head->sender, &echo);
     return true;
 }
 
@@ -335,10 +365,14 @@ static bool packet_dispatch(struct totem *t, struct bytes packet)
     case WIRE_JOIN:
         return packet_join(t, &head, &r);
     case WIRE_COMMIT:
-        return packet_commit(t, &r);
+        return packet_commit(t, &head, &r);
     case WIRE_MERGE:
-    case WIRE_WAKE:
+        return packet_merge(t, &head, &r);
     case WIRE_LEAVE:
+        return packet_leave(t, &head, &r);
+    case WIRE_WAKE:
+    case WIRE_PROBE:
+    case WIRE_ACK:
         return packet_small(t, &head, &r);
     }
     return false;

@@ -110,7 +110,16 @@ enum totem_event_kind {
     TOTEM_EVENT_MESSAGE,       /* a packet's payload, in its agreed place */
     TOTEM_EVENT_CONFIGURATION, /* transitional, then regular */
     TOTEM_EVENT_STATE,         /* for the log and the simulator's coverage */
-    TOTEM_EVENT_MISMATCH       /* another packet size: no ring with that node */
+    TOTEM_EVENT_MISMATCH,      /* another packet size: no ring with that node */
+    TOTEM_EVENT_LINK           /* the way to a node, for the log */
+};
+
+enum totem_link_state {
+    TOTEM_LINK_UNHEARD,  /* it and this node do not hear each other's joins */
+    TOTEM_LINK_TOKEN,    /* it did not take tokens from this node */
+    TOTEM_LINK_DATA,     /* it does not receive what the ring sends */
+    TOTEM_LINK_LEFT_OUT, /* no ring with it, for `other` and it are apart */
+    TOTEM_LINK_GOOD      /* probes have arrived, both ways, for a while */
 };
 
 struct totem_event {
@@ -131,6 +140,11 @@ struct totem_event {
             uint32_t node_id;
             uint32_t packet_size_max; /* its, bytes */
         } mismatch;
+        struct {
+            uint32_t node_id;
+            enum totem_link_state state;
+            uint32_t other; /* LEFT_OUT; may be this node */
+        } link;
     };
 };
 

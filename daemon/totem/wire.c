@@ -20,7 +20,7 @@ bool wire_head_read(struct reader *r, struct wire_head *head)
     head->sender = read_u32(r);
     if (r->failed || head->sender == 0)
         return false;
-    if (kind < WIRE_DATA || kind > WIRE_LEAVE)
+    if (kind < WIRE_DATA || kind > WIRE_ACK)
         return false;
     head->kind = (enum wire_kind)kind;
     return true;
@@ -158,6 +158,89 @@ static void set_write(struct writer *w, const struct set *s)
         write_u32(w, s->ids[i]);
 }
 
+/* A row has a bit for each node of a set, by place, in whole bytes; the bits
+ * that are too many are 0. */
+static bool row_read(struct reader *r, uint8_t *row, uint32_t count)
+{
+    struct bytes bits = read_bytes(r, (count + 7) / 8);
+    if (r->failed)
+        return false;
+    memcpy(row, bits.p, bits.n);
+    return count % 8 == 0 || row[count / 8] >> (count % 8) == 0;
+}
+
+static bool row_has(const uint8_t *row, uint32_t place)
+{
+    return (row[place / 8] >> (place % 8) & 1) != 0;
+}
+
+static void row_add(uint8_t *row, uint32_t place)
+{
+    row[place / 8] = (uint8_t)(row[place / 8] | 1u << (place % 8));
+}
+
+static void row_write(struct writer *w, const uint8_t *row, uint32_t count)
+{
+    write_bytes(w, (struct bytes){row, (count + 7) / 8});
+}
+
+static bool heard_read(struct reader *r, const struct set *proc,
+                       struct set *heard)
+{
+    uint8_t row[TOTEM_NODES_MAX / 8];
+    set_clear(heard);
+    if (!row_read(r, row, proc->count))
+        return false;
+    for (uint32_t i = 0; i < proc->count; i++)
+        if (row_has(row, i))
+            CHECK(set_add(heard, proc->ids[i]));
+    return true;
+}
+
+static void heard_write(struct writer *w, const struct set *proc,
+                        const struct set *heard)
+{
+    uint8_t row[TOTEM_NODES_MAX / 8] = {0};
+    for (uint32_t i = 0; i < proc->count; i++)
+        if (set_has(heard, proc->ids[i]))
+            row_add(row, i);
+    row_write(w, row, proc->count);
+}
+
+/* Nobody accuses itself. */
+static bool accusations_read(struct reader *r, uint32_t count,
+                             struct accusations *a)
+{
+    uint8_t accusers[TOTEM_NODES_MAX / 8], row[TOTEM_NODES_MAX / 8];
+    memset(a, 0, sizeof *a);
+    if (!row_read(r, accusers, count))
+        return false;
+    for (uint32_t i = 0; i < count; i++) {
+        if (!row_has(accusers, i))
+            continue;
+        if (!row_read(r, row, count) || row_has(row, i))
+            return false;
+        for (uint32_t k = 0; k < count; k++)
+            if (row_has(row, k))
+                accusations_add(a, i, k);
+    }
+    return true;
+}
+
+static void accusations_write(struct writer *w, uint32_t count,
+                              const struct accusations *a)
+{
+    static const uint8_t none[TOTEM_NODES_MAX / 8];
+    uint8_t accusers[TOTEM_NODES_MAX / 8] = {0};
+    for (uint32_t i = 0; i < count; i++)
+        if (memcmp(a->rows[i], none, sizeof none) != 0)
+            row_add(accusers, i);
+    row_write(w, accusers, count);
+    for (uint32_t i = 0; i < count; i++)
+        if (row_has(accusers, i))
+            row_write(w, a->rows[i], count);
+}
+
 /* Nobody leaves itself out, or holds itself for failed. */
 bool wire_join_read(struct reader *r, const struct wire_head *head,
                     struct wire_join *join)
@@ -165,6 +248,8 @@ bool wire_join_read(struct reader *r, const struct wire_head *head,
     join->incarnation = read_u64(r);
     join->ring_seq = read_u64(r);
     return set_read(r, &join->proc) && set_read(r, &join->fail) &&
+           heard_read(r, &join->proc, &join->heard) &&
+           accusations_read(r, join->proc.count, &join->accusations) &&
            reader_done(r) && set_subset(&join->fail, &join->proc) &&
            set_has(&join->proc, head->sender) &&
            !set_has(&join->fail, head->sender) &&
@@ -180,6 +265,8 @@ size_t wire_join_write(uint8_t *out, uint32_t sender,
     write_u64(&w, join->ring_seq);
     set_write(&w, &join->proc);
     set_write(&w, &join->fail);
+    heard_write(&w, &join->proc, &join->heard);
+    accusations_write(&w, join->proc.count, &join->accusations);
     return finish(&w);
 }
 
@@ -249,12 +336,58 @@ size_t wire_commit_write(uint8_t *out, uint32_t sender,
     return finish(&w);
 }
 
+static bool zeros_read(struct reader *r)
+{
+    struct bytes rest = read_bytes(r, r->left);
+    for (size_t i = 0; i < rest.n; i++)
+        if (rest.p[i] != 0)
+            return false;
+    return !r->failed;
+}
+
+static void zeros_write(struct writer *w, uint32_t size_min)
+{
+    size_t n = w->written < size_min ? size_min - w->written : 0;
+    uint8_t *at = write_claim(w, n);
+    if (at != NULL)
+        memset(at, 0, n);
+}
+
+bool wire_merge_read(struct reader *r, struct wire_merge *merge)
+{
+    return wire_ring_id_read(r, &merge->ring_id) &&
+           set_read(r, &merge->heard) && set_read(r, &merge->refused) &&
+           set_read(r, &merge->refused_too) && zeros_read(r);
+}
+
 size_t wire_merge_write(uint8_t *out, uint32_t sender,
-                        const struct totem_ring_id *id)
+                        const struct wire_merge *merge, uint32_t size_min)
 {
     struct writer w = writer_of(out, TOTEM_CONTROL_SIZE_MAX);
     head_write(&w, WIRE_MERGE, 0, sender);
-    ring_id_write(&w, id);
+    ring_id_write(&w, &merge->ring_id);
+    set_write(&w, &merge->heard);
+    set_write(&w, &merge->refused);
+    set_write(&w, &merge->refused_too);
+    zeros_write(&w, size_min);
+    return finish(&w);
+}
+
+bool wire_echo_read(struct reader *r, struct wire_echo *echo)
+{
+    echo->ring_hash = read_u64(r);
+    echo->number = read_u64(r);
+    return zeros_read(r);
+}
+
+size_t wire_echo_write(uint8_t *out, enum wire_kind kind, uint32_t sender,
+                       const struct wire_echo *echo, uint32_t size_min)
+{
+    struct writer w = writer_of(out, TOTEM_CONTROL_SIZE_MAX);
+    head_write(&w, kind, 0, sender);
+    write_u64(&w, echo->ring_hash);
+    write_u64(&w, echo->number);
+    zeros_write(&w, size_min);
     return finish(&w);
 }
 

@@ -7,6 +7,7 @@
 #define DAEMON_TOTEM_WIRE_H
 
 #include "daemon/base/bytes.h"
+#include "daemon/totem/accuse.h"
 #include "daemon/totem/set.h"
 #include "daemon/totem/totem.h"
 
@@ -20,7 +21,9 @@ enum wire_kind {
     WIRE_COMMIT = 4,
     WIRE_MERGE = 5, /* merge detection: this ring exists */
     WIRE_WAKE = 6,  /* to the holder of an idle token: let it go round */
-    WIRE_LEAVE = 7
+    WIRE_LEAVE = 7,
+    WIRE_PROBE = 8, /* to one node: does this reach you? */
+    WIRE_ACK = 9    /* to one node: that probe, or token, was here before */
 };
 
 enum {
@@ -68,6 +71,23 @@ struct wire_token {
 struct wire_join {
     uint64_t incarnation, ring_seq;
     struct set proc, fail;
+    struct set heard;               /* of proc: by anybody, in this gather */
+    struct accusations accusations; /* by places in proc */
+};
+
+/* Says that a ring exists, and what its sender hears. It is as large as the
+ * largest data packet, so that it arrives only where those do. */
+struct wire_merge {
+    struct totem_ring_id ring_id;
+    struct set heard;   /* whose merge messages the sender has heard lately */
+    struct set refused; /* those it forms no ring with now */
+    struct set refused_too; /* those that other members of its ring refuse */
+};
+
+/* A probe, or the answer to one or to a token that came again. */
+struct wire_echo {
+    uint64_t ring_hash; /* of a token's ring; 0: a probe */
+    uint64_t number;    /* the token's hop; of a probe, its sender's time */
 };
 
 /* What a member tells of itself while the commit token collects. */
@@ -104,6 +124,8 @@ bool wire_join_read(struct reader *r, const struct wire_head *head,
 bool wire_commit_read(struct reader *r, struct wire_commit *commit);
 bool wire_ring_id_read(struct reader *r, struct totem_ring_id *id);
 bool wire_leave_read(struct reader *r, struct wire_leave *leave);
+bool wire_merge_read(struct reader *r, struct wire_merge *merge);
+bool wire_echo_read(struct reader *r, struct wire_echo *echo);
 
 /* Each writes a whole packet, and gives its size; the room is large enough
  * (TOTEM_CONTROL_SIZE_MAX, or for data the store's packet). */
@@ -115,8 +137,11 @@ size_t wire_join_write(uint8_t *out, uint32_t sender,
                        const struct wire_join *join);
 size_t wire_commit_write(uint8_t *out, uint32_t sender,
                          const struct wire_commit *commit);
+/* Of at least size_min bytes. */
 size_t wire_merge_write(uint8_t *out, uint32_t sender,
-                        const struct totem_ring_id *id);
+                        const struct wire_merge *merge, uint32_t size_min);
+size_t wire_echo_write(uint8_t *out, enum wire_kind kind, uint32_t sender,
+                       const struct wire_echo *echo, uint32_t size_min);
 size_t wire_wake_write(uint8_t *out, uint32_t sender, uint64_t ring_hash);
 size_t wire_leave_write(uint8_t *out, uint32_t sender,
                         const struct wire_leave *leave);

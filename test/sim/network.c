@@ -130,7 +130,7 @@ static bool lost_by_kind(struct world *w, uint32_t to, const struct packet *p)
                                          [WIRE_JOIN] = TALLY_KIND_JOIN,
                                          [WIRE_COMMIT] = TALLY_KIND_COMMIT};
     uint8_t kind = p->data[0];
-    CHECK(kind >= WIRE_DATA && kind <= WIRE_LEAVE);
+    CHECK(kind >= WIRE_DATA && kind <= WIRE_ACK);
     if (!concerns(w->kind_loss.node, to) ||
         (w->kind_loss.kinds >> kind & 1) == 0 ||
         !random_chance(&w->random, w->kind_loss.ppm))

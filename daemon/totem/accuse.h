@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* accuse.h - which nodes cannot be in one ring with which others.
+ *
+ * In a gather each node says which others it does not get on with: it does not
+ * hear their joins, or they do not take its token. All unite what they hear of
+ * this, and each computes from it, by one rule, who goes into its ring. The
+ * rows and columns of the table are places in the gather's set of known nodes
+ * (the paper's proc). */
+#ifndef DAEMON_TOTEM_ACCUSE_H
+#define DAEMON_TOTEM_ACCUSE_H
+
+#include "daemon/totem/set.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct accusations {
+    bool any;
+    uint8_t rows[TOTEM_NODES_MAX][TOTEM_NODES_MAX / 8]; /* of the accusers */
+};
+
+bool accusations_have(const struct accusations *a, uint32_t from, uint32_t to);
+void accusations_add(struct accusations *a, uint32_t from, uint32_t to);
+
+/* Somebody accuses the node at this place. */
+bool accusations_hit(const struct accusations *a, uint32_t place);
+
+/* The same accusations by the places of another set, `to`, which has all of
+ * `from`. */
+void accusations_move(struct accusations *a, const struct set *from,
+                      const struct set *to);
+
+void accusations_unite(struct accusations *a, const struct accusations *other);
+bool accusations_equal(const struct accusations *a,
+                       const struct accusations *b);
+bool accusations_subset(const struct accusations *a, /* a in b */
+                        const struct accusations *b);
+
+/* Those of `live` with whom `self` (one of them) forms a ring: nobody of it
+ * accuses another. The nodes that the fewest accuse or are accused by come
+ * first, of these the less accused, of these the lowest. Who does not fit is
+ * passed over; from those passed over the next ring is chosen the same way,
+ * until one has `self`. All who know the same choose the same rings. True when
+ * `self` was not passed over. */
+bool accusations_choose(const struct accusations *a, const struct set *proc,
+                        const struct set *live, uint32_t self,
+                        struct set *ring);
+
+#endif

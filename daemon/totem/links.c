@@ -1,0 +1,364 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Links: what this node knows of its way to each other node, and back.
+ *
+ * The protocol says: a processor that cannot be in a ring shows it by silence.
+ * Networks are often only half broken: joins arrive and tokens do not, or the
+ * other way round, or small packets and not large ones, or between two nodes
+ * only. Then nobody is silent, and the same ring would be tried for ever. We
+ * do besides:
+ * - a node that twice did not take our token, or did not answer our joins while
+ *   others hear it, or that does not receive what is sent, has a bad link to
+ *   us. This node accuses it in every gather (accuse.h), and the ring refuses
+ *   it: a ring does not break up for a node that it cannot keep;
+ * - a bad link is tried while the ring runs: a probe of the largest packet's
+ *   size to the node alone, which it acknowledges, and merge messages of the
+ *   same size to all, which say whose merge messages have been heard. It is
+ *   good again once all of that has arrived for a while, longer if it failed
+ *   soon after the last time, for not every fault shows in probes;
+ * - a node that nobody has heard for a while is forgotten: it is down. */
+#include "daemon/totem/internal.h"
+
+#include "daemon/base/check.h"
+#include "daemon/totem/ring_id.h"
+
+enum { STRIKES_MAX = 2, LEVEL_MAX = 3 };
+
+static const uint64_t second_ns = UINT64_C(1000000000);
+static const uint64_t strike_life_ns = UINT64_C(10000000000);
+static const uint64_t silence_max_ns = UINT64_C(10000000000);
+static const uint64_t relapse_ns = UINT64_C(60000000000);
+
+/* --- the table ------------------------------------------------------------ */
+
+static struct link *find(struct totem *t, uint32_t node_id)
+{
+    for (uint32_t i = 0; i < TOTEM_NODES_MAX; i++)
+        if (t->links[i].node_id == node_id)
+            return &t->links[i];
+    return NULL;
+}
+
+static bool goes_first(const struct link *a, const struct link *b)
+{
+    return a->bad != b->bad ? b->bad : a->alive_ns < b->alive_ns;
+}
+
+/* An empty place, else that of a good link, the one that was quiet longest. */
+static struct link *find_or_make(struct totem *t, uint32_t node_id)
+{
+    struct link *l = find(t, node_id), *worst = &t->links[0];
+    if (l != NULL)
+        return l;
+    for (uint32_t i = 1; i < TOTEM_NODES_MAX; i++)
+        if (goes_first(&t->links[i], worst))
+            worst = &t->links[i];
+    *worst = (struct link){.node_id = node_id};
+    return worst;
+}
+
+static bool lately(const struct totem *t, uint64_t at_ns)
+{
+    return at_ns != 0 && t->now_ns - at_ns < 4 * t->config.merge_ns;
+}
+
+static struct totem_event *tell(struct totem *t, uint32_t node_id,
+                                enum totem_link_state state)
+{
+    struct totem_event *e = out_event(t, TOTEM_EVENT_LINK);
+    e->link.node_id = node_id;
+    e->link.state = state;
+    return e;
+}
+
+/* --- what makes a link bad ------------------------------------------------ */
+
+static void make_bad(struct totem *t, struct link *l,
+                     enum totem_link_state why)
+{
+    l->strikes = 0;
+    if (l->bad)
+        return;
+    bool relapse = why != TOTEM_LINK_UNHEARD && l->mended_ns != 0 &&
+                   t->now_ns - l->mended_ns < relapse_ns;
+    if (!relapse)
+        l->level = 0;
+    else if (l->level < LEVEL_MAX)
+        l->level++;
+    l->bad = true;
+    l->alive_ns = t->now_ns;
+    l->good_since_ns = 0;
+    tell(t, l->node_id, why);
+}
+
+/* Once may be chance: a pause, a crash, packets lost. */
+static void strike(struct totem *t, uint32_t node_id,
+                   enum totem_link_state why)
+{
+    struct link *l = find_or_make(t, node_id);
+    if (t->now_ns - l->strike_ns > strike_life_ns)
+        l->strikes = 0;
+    l->strike_ns = t->now_ns;
+    l->strikes++;
+    if (l->strikes >= STRIKES_MAX || l->level > 0)
+        make_bad(t, l, why);
+}
+
+void links_token_lost(struct totem *t)
+{
+    bool sent_in_vain = t->retransmit_at != UINT64_MAX && !t->passed_acked &&
+                        t->passed_times > 1;
+    if (sent_in_vain)
+        strike(t, t->passed_to, TOTEM_LINK_TOKEN);
+}
+
+void links_failed_to_receive(struct totem *t, uint32_t node_id)
+{
+    make_bad(t, find_or_make(t, node_id), TOTEM_LINK_DATA);
+}
+
+/* The members are agreed upon. Whoever is alive and not among them is left out
+ * for somebody's accusation. */
+void links_agreed(struct totem *t, const struct set *members)
+{
+    uint32_t self = set_place(&t->proc, t->config.node_id);
+    for (uint32_t i = 0; i < t->proc.count; i++) {
+        uint32_t id = t->proc.ids[i];
+        if (set_has(members, id) || set_has(&t->fail, id) ||
+            !set_has(&t->heard, id))
+            continue;
+        for (uint32_t k = 0; k < members->count; k++) {
+            uint32_t place = set_place(&t->proc, members->ids[k]);
+            if (!accusations_have(&t->accusations, place, i) &&
+                !accusations_have(&t->accusations, i, place))
+                continue;
+            if (place == self)
+                strike(t, id, TOTEM_LINK_UNHEARD);
+            else
+                find_or_make(t, id)->refused_ns = t->now_ns;
+            tell(t, id, TOTEM_LINK_LEFT_OUT)->link.other = members->ids[k];
+            break;
+        }
+    }
+}
+
+void links_installed(struct totem *t, const struct set *members)
+{
+    for (uint32_t i = 0; i < TOTEM_NODES_MAX; i++)
+        if (set_has(members, t->links[i].node_id))
+            t->links[i].strikes = 0;
+}
+
+/* --- what it is asked ----------------------------------------------------- */
+
+void links_accuse(struct totem *t)
+{
+    uint32_t self = set_place(&t->proc, t->config.node_id);
+    for (uint32_t i = 0; i < TOTEM_NODES_MAX; i++) {
+        const struct link *l = &t->links[i];
+        uint32_t place = l->bad ? set_place(&t->proc, l->node_id) : UINT32_MAX;
+        if (place != UINT32_MAX)
+            accusations_add(&t->accusations, self, place);
+    }
+}
+
+bool links_refuse(struct totem *t, uint32_t node_id)
+{
+    const struct link *l = find(t, node_id);
+    return l != NULL && (l->bad || lately(t, l->refused_ns));
+}
+
+/* Another ring, of which there is a reason not to join it now. */
+static void shun(struct totem *t, uint64_t ring_hash)
+{
+    uint32_t i = 0;
+    while (i < OLD_RINGS && t->shunned[i].ring_hash != ring_hash)
+        i++;
+    if (i == OLD_RINGS)
+        i = t->shunned_next++ % OLD_RINGS;
+    t->shunned[i].ring_hash = ring_hash;
+    t->shunned[i].at_ns = t->now_ns;
+}
+
+bool links_shun(const struct totem *t, uint64_t ring_hash)
+{
+    for (uint32_t i = 0; i < OLD_RINGS; i++)
+        if (t->shunned[i].ring_hash == ring_hash &&
+            lately(t, t->shunned[i].at_ns))
+            return true;
+    return false;
+}
+
+/* --- what is heard -------------------------------------------------------- */
+
+void links_join(struct totem *t, uint32_t sender, uint64_t incarnation)
+{
+    struct link *l = find(t, sender);
+    if (l == NULL)
+        return;
+    l->alive_ns = t->now_ns;
+    if (l->incarnation != 0 && l->incarnation != incarnation)
+        *l = (struct link){.node_id = sender, .alive_ns = t->now_ns};
+    l->incarnation = incarnation;
+}
+
+static void others_are_alive(struct totem *t, const struct set *heard)
+{
+    for (uint32_t i = 0; i < heard->count; i++) {
+        struct link *l = find(t, heard->ids[i]);
+        if (l != NULL)
+            l->alive_ns = t->now_ns;
+    }
+}
+
+static bool meet(const struct set *a, const struct set *b)
+{
+    for (uint32_t i = 0; i < a->count; i++)
+        if (set_has(b, a->ids[i]))
+            return true;
+    return false;
+}
+
+bool links_merge(struct totem *t, uint32_t sender,
+                 const struct wire_merge *merge)
+{
+    others_are_alive(t, &merge->heard);
+    if (set_has(&t->ring.members, sender)) {
+        for (uint32_t i = 0; i < merge->refused.count; i++)
+            if (!set_has(&t->ring.members, merge->refused.ids[i]))
+                find_or_make(t, merge->refused.ids[i])->refused_ns = t->now_ns;
+        return false;
+    }
+    struct link *l = find_or_make(t, sender);
+    l->alive_ns = l->heard_ns = t->now_ns;
+    if (set_has(&merge->heard, t->config.node_id))
+        l->hears_us_ns = t->now_ns;
+    bool refused = set_has(&merge->refused, t->config.node_id);
+    if (refused || set_has(&merge->refused_too, t->config.node_id)) {
+        t->refused_ns = t->now_ns;
+        links_tick_soon(t);
+    }
+    if (!links_refuse(t, sender) && !meet(&merge->refused, &t->ring.members) &&
+        !meet(&merge->refused_too, &t->ring.members))
+        return true;
+    shun(t, wire_ring_hash(&merge->ring_id));
+    return false;
+}
+
+void probe_on(struct totem *t, uint32_t sender, const struct wire_echo *probe)
+{
+    size_t n = wire_echo_write(t->ack_packet, WIRE_ACK, t->config.node_id,
+                               probe, 0);
+    out_control(t, TOTEM_TO_NODE, sender, t->ack_packet, n);
+}
+
+void token_again(struct totem *t, uint32_t sender, uint64_t ring_hash,
+                 uint64_t hop)
+{
+    probe_on(t, sender,
+             &(struct wire_echo){.ring_hash = ring_hash, .number = hop});
+}
+
+/* A way on which a probe takes longer than a good part of the token timeout
+ * carries no ring either. */
+void ack_on(struct totem *t, uint32_t sender, const struct wire_echo *ack)
+{
+    struct link *l = find(t, sender);
+    if (ack->ring_hash != 0) {
+        if (sender == t->passed_to && ack->ring_hash == t->passed_hash &&
+            ack->number == t->passed_hop)
+            t->passed_acked = true;
+        return;
+    }
+    if (l != NULL && ack->number <= t->now_ns &&
+        t->now_ns - ack->number < t->config.token_ns / 2)
+        l->acked_ns = l->alive_ns = t->now_ns;
+}
+
+/* --- trying bad links ----------------------------------------------------- */
+
+static bool works(const struct totem *t, const struct link *l)
+{
+    return lately(t, l->heard_ns) && lately(t, l->hears_us_ns) &&
+           lately(t, l->acked_ns);
+}
+
+static void look(struct totem *t, struct link *l)
+{
+    if (t->now_ns - l->alive_ns > silence_max_ns) {
+        *l = (struct link){0};
+        return;
+    }
+    if (!works(t, l)) {
+        l->good_since_ns = 0;
+        return;
+    }
+    if (l->good_since_ns == 0)
+        l->good_since_ns = t->now_ns;
+    if (t->now_ns - l->good_since_ns < second_ns << (2 * l->level))
+        return;
+    l->bad = false;
+    l->mended_ns = t->now_ns;
+    tell(t, l->node_id, TOTEM_LINK_GOOD);
+}
+
+static uint32_t size_min(const struct totem *t)
+{
+    uint32_t size = t->config.packet_size_max;
+    return size < TOTEM_CONTROL_SIZE_MAX ? size : TOTEM_CONTROL_SIZE_MAX;
+}
+
+static void probes_send(struct totem *t)
+{
+    struct wire_echo probe = {.number = t->now_ns};
+    size_t n = wire_echo_write(t->probe_packet, WIRE_PROBE, t->config.node_id,
+                               &probe, size_min(t));
+    for (uint32_t i = 0; i < TOTEM_NODES_MAX; i++)
+        if (t->links[i].bad)
+            out_again(t, t->links[i].node_id, t->probe_packet, n);
+}
+
+static void merge_send(struct totem *t)
+{
+    struct wire_merge merge = {.ring_id = t->ring.id};
+    for (uint32_t i = 0; i < TOTEM_NODES_MAX; i++) {
+        const struct link *l = &t->links[i];
+        if (lately(t, l->heard_ns) && !set_has(&t->ring.members, l->node_id))
+            CHECK(set_add(&merge.heard, l->node_id));
+        if (l->bad)
+            CHECK(set_add(&merge.refused, l->node_id));
+        else if (lately(t, l->refused_ns))
+            CHECK(set_add(&merge.refused_too, l->node_id));
+    }
+    size_t n = wire_merge_write(t->merge_packet, t->config.node_id, &merge,
+                                size_min(t));
+    out_control(t, TOTEM_TO_ALL, 0, t->merge_packet, n);
+}
+
+static bool any_bad(const struct totem *t)
+{
+    for (uint32_t i = 0; i < TOTEM_NODES_MAX; i++)
+        if (t->links[i].bad)
+            return true;
+    return false;
+}
+
+/* The representative says always that its ring exists; the others only while
+ * they have a link to try. */
+void links_tick_soon(struct totem *t)
+{
+    bool needed = t->ring.id.rep == t->config.node_id || any_bad(t) ||
+                  lately(t, t->refused_ns);
+    if (t->state == TOTEM_OPERATIONAL && needed && t->merge_at == UINT64_MAX)
+        t->merge_at = t->now_ns + t->config.merge_ns;
+}
+
+void links_tick(struct totem *t)
+{
+    CHECK(t->state == TOTEM_OPERATIONAL);
+    for (uint32_t i = 0; i < TOTEM_NODES_MAX; i++)
+        if (t->links[i].bad)
+            look(t, &t->links[i]);
+    merge_send(t);
+    probes_send(t);
+    links_tick_soon(t);
+}
