@@ -97,6 +97,8 @@ static void event_one(struct protocol *p, const struct totem_event *event)
     if (event->kind == TOTEM_EVENT_MISMATCH)
         report_mismatch(&p->report, event->mismatch.node_id,
                         event->mismatch.packet_size_max, p->now_ns);
+    if (event->kind == TOTEM_EVENT_LINK)
+        report_link(&p->report, event);
     if (event->kind == TOTEM_EVENT_CONFIGURATION)
         report_configuration(&p->report, event->configuration);
     group_receive(p->p.group, event);

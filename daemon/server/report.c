@@ -84,6 +84,59 @@ void report_mismatch(struct report *r, uint32_t node_id,
               text, mtu_of(packet_size_max), mtu_of(own), suppressed);
 }
 
+/* --- links ---------------------------------------------------------------- */
+
+static void log_bad_link(const struct report *r, const char *node,
+                         enum totem_link_state state)
+{
+    const struct config_totem *t = &r->parts->config->totem;
+    switch (state) {
+    case TOTEM_LINK_UNHEARD:
+        log_write(LOG_LEVEL_WARNING, "TOTEM",
+                  "%s and this node do not hear each other, though others do: "
+                  "no ring with it until they do; does a firewall, a route or "
+                  "a switch stop UDP port %u between the two?",
+                  node, t->mcastport);
+        break;
+    case TOTEM_LINK_TOKEN:
+        log_write(LOG_LEVEL_WARNING, "TOTEM",
+                  "%s is alive, but does not acknowledge the token: no ring "
+                  "with it until it does; does a firewall stop UDP port %u, or "
+                  "is the route lost, there or back?",
+                  node, t->mcastport + 1);
+        break;
+    case TOTEM_LINK_DATA:
+        log_write(LOG_LEVEL_WARNING, "TOTEM",
+                  "%s does not receive the ring's data, though it gets the "
+                  "token: no ring with it until it does; does a switch filter "
+                  "multicast (IGMP snooping without a querier), is the path's "
+                  "MTU smaller than the interface's (netmtu), does a network "
+                  "card lose segments (offload)?",
+                  node);
+        break;
+    case TOTEM_LINK_LEFT_OUT:
+    case TOTEM_LINK_GOOD:
+        break;
+    }
+}
+
+void report_link(const struct report *r, const struct totem_event *event)
+{
+    char node[64], other[64];
+    address_text(r, event->link.node_id, node, sizeof node);
+    if (event->link.state == TOTEM_LINK_GOOD) {
+        log_write(LOG_LEVEL_NOTICE, "TOTEM",
+                  "%s: packets arrive both ways again; it may join", node);
+    } else if (event->link.state == TOTEM_LINK_LEFT_OUT) {
+        address_text(r, event->link.other, other, sizeof other);
+        log_write(LOG_LEVEL_WARNING, "TOTEM",
+                  "%s is left out of the ring: it and %s do not get on", node,
+                  other);
+    } else {
+        log_bad_link(r, node, event->link.state);
+    }
+}
+
 /* --- refused packets ------------------------------------------------------ */
 
 void report_refused(struct report *r, enum seal_result why,

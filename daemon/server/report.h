@@ -31,6 +31,10 @@ void report_configuration(struct report *r,
 void report_mismatch(struct report *r, uint32_t node_id,
                      uint32_t packet_size_max, uint64_t now_ns);
 
+/* The way to a node is bad or good again, or a node is left out of the ring
+ * because it and a member do not get on. */
+void report_link(const struct report *r, const struct totem_event *event);
+
 /* A packet from `source` was refused for a reason that its sender's operator
  * must know: at most one line a second for each reason. */
 void report_refused(struct report *r, enum seal_result why,

@@ -98,7 +98,8 @@ static void configuration_regular(struct totem *t)
 
 void deliver_install(struct totem *t)
 {
-    CHECK(t->state == TOTEM_RECOVERY);
+    CHECK(t->state == TOTEM_RECOVERY && !t->installed);
+    t->installed = true;
     regular_up_to_safe(t, t->recovery.safe);
     configuration_transitional(t);
     transitional_rest(t);

@@ -89,8 +89,8 @@ static void consensus_check(struct totem *t)
         return;
     if (members.ids[0] != t->config.node_id)
         return; /* the representative sends the commit token */
-    if (members.count == 1 && t->now_ns < t->alone_ns)
-        return;
+    if (members.count == 1 && (t->now_ns < t->alone_ns || t->installed))
+        return; /* two rings of one in a step: the join timer does the second */
     commit_begin(t, &members);
 }
 

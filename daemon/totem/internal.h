@@ -151,6 +151,7 @@ struct totem {
     struct totem_event *events;
     uint32_t send_count, send_max, event_count, event_max;
     struct totem_configuration configurations[2];
+    bool installed; /* in this step: configurations are in use */
     uint8_t join_packet[TOTEM_CONTROL_SIZE_MAX];
     uint8_t merge_packet[TOTEM_CONTROL_SIZE_MAX];
     uint8_t probe_packet[TOTEM_CONTROL_SIZE_MAX];

@@ -269,24 +269,43 @@ static void aru_update(struct totem *t, struct ring *r)
     }
 }
 
-/* A member that keeps the aru where it is for too many rotations, and for too
- * long (a ring spins fast), has failed to receive. */
-static bool stuck(struct totem *t, struct ring *r)
+/* For how many rotations, and how long, the same member has kept the aru where
+ * it is; a ring spins fast, so both count. */
+static void stuck_update(struct totem *t, struct ring *r)
 {
     const struct wire_token *k = &t->token;
     bool moves = k->aru != r->stuck_aru || k->aru_id != r->stuck_id ||
                  k->aru_id == 0 || k->aru_id == t->config.node_id;
-    if (moves) {
-        r->stuck_aru = k->aru;
-        r->stuck_id = k->aru_id;
-        r->stuck_since_ns = t->now_ns;
-        r->stuck_rotations = 0;
-        return false;
+    r->stuck_rotations = moves ? 0 : r->stuck_rotations + 1;
+    if (!moves)
+        return;
+    r->stuck_aru = k->aru;
+    r->stuck_id = k->aru_id;
+    r->stuck_since_ns = t->now_ns;
+}
+
+static bool stuck(const struct totem *t, const struct ring *r, uint32_t times)
+{
+    return r->stuck_rotations > times * t->config.fail_recv_const &&
+           t->now_ns - r->stuck_since_ns > times * 5 * t->config.token_ns;
+}
+
+/* A member that keeps the aru where it is for too many rotations, and for too
+ * long, has failed to receive: so says one that has the packet. If nobody says
+ * so, nobody has it, and only another ring can pass over it. */
+static bool stuck_breaks(struct totem *t, struct ring *r)
+{
+    stuck_update(t, r);
+    if (r->store.aru > t->token.aru && stuck(t, r, 1)) {
+        links_failed_to_receive(t, r->stuck_id);
+        gather_enter(t, "member failed to receive", 0);
+        return true;
     }
-    r->stuck_rotations++;
-    /* What is not here either may be its sender's failure to send. */
-    return r->store.aru > k->aru && r->stuck_rotations > t->config.fail_recv_const &&
-           t->now_ns - r->stuck_since_ns > 5 * t->config.token_ns;
+    if (stuck(t, r, 2)) {
+        gather_enter(t, "packet that no member has", 0);
+        return true;
+    }
+    return false;
 }
 
 /* Two visits in a row with the aru not below s: every member has s. */
@@ -365,11 +384,8 @@ void token_on(struct totem *t, uint32_t sender, const struct wire_token *token)
     t->token = *token;
     r->token_seq = token->token_seq;
     r->idle_hops = token->idle_hops;
-    if (stuck(t, r)) {
-        links_failed_to_receive(t, r->stuck_id);
-        gather_enter(t, "member failed to receive", 0);
+    if (stuck_breaks(t, r))
         return;
-    }
     if (t->state == TOTEM_RECOVERY && recovery_stalls(t)) {
         gather_enter(t, "recovery does not end", 0);
         return;

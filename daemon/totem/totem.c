@@ -427,6 +427,7 @@ void totem_step(struct totem *t, const struct totem_in *in,
     CHECK((t->state == TOTEM_STARTING) == (in->kind == TOTEM_IN_START));
     t->now_ns = in->now_ns;
     t->send_count = t->event_count = 0;
+    t->installed = false;
     if (!t->visit_open && t->state != TOTEM_LEFT)
         timers_run(t);
 

@@ -14,7 +14,7 @@
 enum {
     WORLD_NODES_MAX = 4,
     WORLD_QUEUE_MAX = 256,
-    WORLD_KINDS = WIRE_LEAVE + 1,
+    WORLD_KINDS = WIRE_ACK + 1,
     WORLD_PACKET_MAX = 256 /* of data; windows of 8 */
 };
 

@@ -133,7 +133,7 @@ static void head_refused(void)
     static const uint8_t good[8] = {1, 0, 0, 0, 9, 0, 0, 0};
     static const struct {
         uint8_t at, value;
-    } bad[] = {{0, 0}, {0, 8}, {0, 255}, {4, 0}};
+    } bad[] = {{0, 0}, {0, 10}, {0, 255}, {4, 0}};
     struct wire_head head;
     memcpy(packet, good, sizeof good);
     body(sizeof good, &head);
@@ -364,14 +364,35 @@ static void small_packets(void)
     r = body(n - 1, &head);
     CU_ASSERT(!wire_leave_read(&r, &out));
 
-    struct totem_ring_id id = {5, 6, 7}, id_out;
-    n = wire_merge_write(packet, 7, &id);
+    struct wire_merge merge = {.ring_id = {5, 6, 7}}, merge_out;
+    set_add(&merge.heard, 30);
+    set_add(&merge.refused, 31);
+    set_add(&merge.refused_too, 32);
+    n = wire_merge_write(packet, 7, &merge, 300);
+    CU_ASSERT(n == 300);
     r = body(n, &head);
-    CU_ASSERT(head.kind == WIRE_MERGE && wire_ring_id_read(&r, &id_out));
-    CU_ASSERT(ring_id_equal(&id, &id_out) && reader_done(&r));
+    CU_ASSERT(head.kind == WIRE_MERGE && wire_merge_read(&r, &merge_out));
+    CU_ASSERT(ring_id_equal(&merge.ring_id, &merge_out.ring_id));
+    CU_ASSERT(set_equal(&merge.heard, &merge_out.heard));
+    CU_ASSERT(set_equal(&merge.refused, &merge_out.refused));
+    CU_ASSERT(set_equal(&merge.refused_too, &merge_out.refused_too));
+    packet[299] = 1; /* padding is zero */
+    r = body(n, &head);
+    CU_ASSERT(!wire_merge_read(&r, &merge_out));
+    packet[299] = 0;
     put_u64(8, UINT64_MAX);
     r = body(n, &head);
-    CU_ASSERT(!wire_ring_id_read(&r, &id_out));
+    CU_ASSERT(!wire_merge_read(&r, &merge_out));
+
+    struct wire_echo echo = {.ring_hash = 8, .number = 9}, echo_out;
+    n = wire_echo_write(packet, WIRE_PROBE, 7, &echo, 500);
+    CU_ASSERT(n == 500);
+    r = body(n, &head);
+    CU_ASSERT(head.kind == WIRE_PROBE && wire_echo_read(&r, &echo_out));
+    CU_ASSERT(echo_out.ring_hash == 8 && echo_out.number == 9);
+    packet[400] = 1;
+    r = body(n, &head);
+    CU_ASSERT(!wire_echo_read(&r, &echo_out));
 
     n = wire_wake_write(packet, 7, 99);
     r = body(n, &head);
