@@ -403,29 +403,23 @@ static bool known_hash(const struct totem *t, uint64_t hash)
     return hash == t->ring.hash;
 }
 
-/* A packet of another ring. One of a member, or of a ring we come from, is
- * late; in the other states a ring is being formed anyway. */
-void foreign_on(struct totem *t, uint32_t sender, uint64_t ring_hash)
-{
-    if (t->state != TOTEM_OPERATIONAL || known_hash(t, ring_hash) ||
-        set_has(&t->ring.members, sender) || links_refuse(t, sender) ||
-        links_shun(t, ring_hash)) {
-        t->stats.dropped[TOTEM_DROP_STALE]++;
-        return;
-    }
-    gather_with(t, "foreign message", sender);
-    if (t->state == TOTEM_GATHER)
-        join_send(t);
-}
-
+/* Another ring exists. Of a member, or of a ring we come from, the message is
+ * late; in the other states a ring is being formed anyway. The protocol says
+ * that any foreign message is a reason to gather. We wait for this one, which
+ * says as well whether the other ring would have us. */
 void merge_on(struct totem *t, uint32_t sender, const struct wire_merge *merge)
 {
     struct set alone = {.count = 1, .ids = {sender}};
     if (t->state == TOTEM_GATHER && set_has(&t->proc, sender))
         hear(t, &alone);
-    if (t->state != TOTEM_OPERATIONAL || !links_merge(t, sender, merge)) {
+    if (t->state != TOTEM_OPERATIONAL || !links_merge(t, sender, merge) ||
+        known_hash(t, wire_ring_hash(&merge->ring_id))) {
         t->stats.dropped[TOTEM_DROP_STALE]++;
         return;
     }
-    foreign_on(t, sender, wire_ring_hash(&merge->ring_id));
+    gather_with(t, "foreign message", sender);
+    if (t->state != TOTEM_GATHER)
+        return;
+    hear(t, &alone);
+    join_send(t);
 }

@@ -137,10 +137,6 @@ struct totem {
 
     struct link links[TOTEM_NODES_MAX];
     uint64_t refused_ns; /* another ring said that it refuses this node */
-    struct {
-        uint64_t ring_hash, at_ns;
-    } shunned[OLD_RINGS];
-    uint32_t shunned_next;
     uint64_t old_hashes[OLD_RINGS];
     uint32_t old_hash_next;
 
@@ -220,7 +216,6 @@ void gather_join_timeout(struct totem *t);
 void gather_consensus_timeout(struct totem *t);
 void join_on(struct totem *t, uint32_t sender, const struct wire_join *join);
 void leave_on(struct totem *t, uint32_t sender, const struct wire_leave *leave);
-void foreign_on(struct totem *t, uint32_t sender, uint64_t ring_hash);
 void merge_on(struct totem *t, uint32_t sender, const struct wire_merge *merge);
 
 /* --- links.c --------------------------------------------------------------- */
@@ -228,11 +223,9 @@ void merge_on(struct totem *t, uint32_t sender, const struct wire_merge *merge);
 void links_token_lost(struct totem *t); /* before the state changes */
 void links_failed_to_receive(struct totem *t, uint32_t node_id);
 void links_agreed(struct totem *t, const struct set *members);
-void links_installed(struct totem *t, const struct set *members);
 void links_join(struct totem *t, uint32_t sender, uint64_t incarnation);
 void links_accuse(struct totem *t); /* puts bad links among the accusations */
 bool links_refuse(struct totem *t, uint32_t node_id);
-bool links_shun(const struct totem *t, uint64_t ring_hash);
 /* True: the sender is of another ring, and a ring with it can be tried. */
 bool links_merge(struct totem *t, uint32_t sender,
                  const struct wire_merge *merge);

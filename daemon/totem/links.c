@@ -141,13 +141,6 @@ void links_agreed(struct totem *t, const struct set *members)
     }
 }
 
-void links_installed(struct totem *t, const struct set *members)
-{
-    for (uint32_t i = 0; i < TOTEM_NODES_MAX; i++)
-        if (set_has(members, t->links[i].node_id))
-            t->links[i].strikes = 0;
-}
-
 /* --- what it is asked ----------------------------------------------------- */
 
 void links_accuse(struct totem *t)
@@ -165,27 +158,6 @@ bool links_refuse(struct totem *t, uint32_t node_id)
 {
     const struct link *l = find(t, node_id);
     return l != NULL && (l->bad || lately(t, l->refused_ns));
-}
-
-/* Another ring, of which there is a reason not to join it now. */
-static void shun(struct totem *t, uint64_t ring_hash)
-{
-    uint32_t i = 0;
-    while (i < OLD_RINGS && t->shunned[i].ring_hash != ring_hash)
-        i++;
-    if (i == OLD_RINGS)
-        i = t->shunned_next++ % OLD_RINGS;
-    t->shunned[i].ring_hash = ring_hash;
-    t->shunned[i].at_ns = t->now_ns;
-}
-
-bool links_shun(const struct totem *t, uint64_t ring_hash)
-{
-    for (uint32_t i = 0; i < OLD_RINGS; i++)
-        if (t->shunned[i].ring_hash == ring_hash &&
-            lately(t, t->shunned[i].at_ns))
-            return true;
-    return false;
 }
 
 /* --- what is heard -------------------------------------------------------- */
@@ -237,11 +209,9 @@ bool links_merge(struct totem *t, uint32_t sender,
         t->refused_ns = t->now_ns;
         links_tick_soon(t);
     }
-    if (!links_refuse(t, sender) && !meet(&merge->refused, &t->ring.members) &&
-        !meet(&merge->refused_too, &t->ring.members))
-        return true;
-    shun(t, wire_ring_hash(&merge->ring_id));
-    return false;
+    return !links_refuse(t, sender) &&
+           !meet(&merge->refused, &t->ring.members) &&
+           !meet(&merge->refused_too, &t->ring.members);
 }
 
 void probe_on(struct totem *t, uint32_t sender, const struct wire_echo *probe)

@@ -89,7 +89,7 @@ void data_on(struct totem *t, const struct wire_head *head,
 {
     struct ring *r = data_ring(t, data->ring_hash);
     if (r == NULL) {
-        foreign_on(t, head->sender, data->ring_hash);
+        t->stats.dropped[TOTEM_DROP_STALE]++;
         return;
     }
     if (data_impossible(t, r, head, data)) {

@@ -222,7 +222,6 @@ static void pass_over_recovered(struct ring *r)
 static void install(struct totem *t)
 {
     deliver_install(t);
-    links_installed(t, &t->ring.members);
     t->merge_at = UINT64_MAX;
     links_tick_soon(t);
 }

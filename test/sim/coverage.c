@@ -62,6 +62,9 @@ static const char *const tally_names[TALLY_COUNT] = {
     [TALLY_DISK_AHEAD] = "ring sequences written ahead of need",
     [TALLY_DISK_STALE] = "starts from a stale ring sequence",
     [TALLY_DISK_EMPTY] = "starts from a lost ring sequence",
+    [TALLY_HALF_LOST] = "packets lost on half broken links",
+    [TALLY_HALF_SLOW] = "packets in the long queue of a slow link",
+    [TALLY_HALF_APART] = "rings apart for a half broken link",
 };
 
 static const char *const service_names[SERVICES] = {"toy", "ckpt"};

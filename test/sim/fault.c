@@ -163,6 +163,9 @@ void fault_begin(struct world *w, uint32_t number)
         if (f->other == 1)
             freeze(w, n, f);
         break;
+    case FAULT_HALF:
+        half_begin(w, &f->half);
+        break;
     case FAULT_KINDS:
         abort();
     }
@@ -223,6 +226,7 @@ void fault_end(struct world *w, uint32_t number)
     case FAULT_BREAK_RECOVERY:
     case FAULT_FREEZE:
     case FAULT_LEAVE:
+    case FAULT_HALF:
     case FAULT_KINDS:
         return;
     }

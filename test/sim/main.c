@@ -30,6 +30,7 @@ enum {
 
 struct options {
     uint64_t seed, seed_base, count;
+    const char *class;
     bool one, trace, coverage, first, whole, form;
     uint32_t nodes, jobs;
 };
@@ -43,14 +44,15 @@ struct worker { /* shared with the parent */
 
 static const char help[] =
     "usage: sim [--count n] [--seed-base n] [--jobs n] [--nodes n] "
-    "[--coverage] [--first]\n"
+    "[--class name]\n           [--coverage] [--first]\n"
     "       sim --form [--count n] [--nodes n]\n"
-    "       sim --seed n [--nodes n] [--trace] [--whole]\n"
+    "       sim --seed n [--nodes n] [--class name] [--trace] [--whole]\n"
     "Runs clusters in virtual time and checks what they deliver.\n"
     "  --count n      run n scenarios (default 2000)\n"
     "  --seed-base n  the first one's seed (default 1000000)\n"
     "  --jobs n       processes (default: one for each processor)\n"
     "  --nodes n      clusters of n nodes, 1 .. 128 (default: by the seed)\n"
+    "  --class name   only scenarios of that class, as their titles name it\n"
     "  --first        stop at the first failure\n"
     "  --coverage     print the state transitions and faults that were seen\n"
     "  --form         how long n nodes (default: 3, 32, 128) take to form a\n"
@@ -89,6 +91,7 @@ static struct options options_read(int argc, char **argv)
         {"count", required_argument, NULL, 'c'},
         {"jobs", required_argument, NULL, 'j'},
         {"nodes", required_argument, NULL, 'n'},
+        {"class", required_argument, NULL, 'k'},
         {"trace", no_argument, NULL, 't'},
         {"coverage", no_argument, NULL, 'v'},
         {"form", no_argument, NULL, 'o'},
@@ -118,6 +121,13 @@ static struct options options_read(int argc, char **argv)
             break;
         case 'n':
             o.nodes = (uint32_t)number("nodes", optarg, 1, TOTEM_NODES_MAX);
+            break;
+        case 'k':
+            if (!scenario_only(optarg)) {
+                fprintf(stderr, "sim: --class: no such class: %s\n", optarg);
+                exit(2);
+            }
+            o.class = optarg;
             break;
         case 't':
             o.trace = true;
@@ -173,14 +183,16 @@ static int finish(struct results *r, bool coverage)
     return r->failed == 0 ? 0 : 1;
 }
 
-static void print_failure(uint64_t seed, uint32_t nodes, const char *text)
+static void print_failure(const struct options *o, uint64_t seed,
+                          const char *text)
 {
-    printf("FAILED seed %llu: %s\n", (unsigned long long)seed, text);
-    if (nodes == 0)
-        printf("    replay: make sim SEED=%llu\n", (unsigned long long)seed);
-    else
-        printf("    replay: build/plain/sim --nodes %u --seed %llu\n", nodes,
-               (unsigned long long)seed);
+    printf("FAILED seed %llu: %s\n    replay: build/plain/sim --seed %llu",
+           (unsigned long long)seed, text, (unsigned long long)seed);
+    if (o->nodes != 0)
+        printf(" --nodes %u", o->nodes);
+    if (o->class != NULL)
+        printf(" --class '%s'", o->class);
+    putchar('\n');
     fflush(stdout);
 }
 
@@ -201,7 +213,7 @@ static int run_one(const struct options *o)
     memset(&results, 0, sizeof results);
     scenario_print(&s);
     if (!world_run(&s, true, o->trace, &results, text, sizeof text))
-        print_failure(o->seed, o->nodes, text);
+        print_failure(o, o->seed, text);
     return finish(&results, o->coverage);
 }
 
@@ -220,7 +232,7 @@ static void run_some(const struct options *o, struct worker *w)
         scenario_make(&s, seed, o->nodes);
         if (!world_run(&s, false, false, &w->results, text, sizeof text) &&
             w->results.failed <= FAILURES_SHOWN)
-            print_failure(seed, o->nodes, text);
+            print_failure(o, seed, text);
     }
 }
 
@@ -251,7 +263,7 @@ static void worker_ended(const struct options *o, struct worker *w, int status)
     else
         snprintf(text, sizeof text, "the core ended with status %d",
                  WEXITSTATUS(status));
-    print_failure(o->seed_base + w->next - o->jobs, o->nodes, text);
+    print_failure(o, o->seed_base + w->next - o->jobs, text);
     w->results.failed++;
     if (w->results.failed < FAILURES_SHOWN * 10)
         worker_start(o, w);
@@ -322,7 +334,7 @@ static int run_many(const struct options *o)
     for (uint32_t i = 0; i < o->jobs; i++)
         results_add(&sum, &workers[i].results);
     munmap(workers, o->jobs * sizeof *workers);
-    if (o->nodes == 0 && !o->first && o->count >= COUNT_FULL) {
+    if (o->nodes == 0 && o->class == NULL && !o->first && o->count >= COUNT_FULL) {
         form_check(0, FORM_RUNS_BESIDES, &sum);
         uint32_t wrong = coverage_check(&sum);
         *(wrong == 0 ? &sum.passed : &sum.failed) += wrong == 0 ? 1 : wrong;

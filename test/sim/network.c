@@ -54,6 +54,7 @@ void network_heal(struct world *w)
     w->parts = s->final_parts;
     w->shape = s->final_shape;
     w->loss.ppm = w->kind_loss.ppm = w->corrupt.ppm = 0;
+    w->half_count = 0;
     w->bursts.enter_ppm = 0;
     w->delay.ns = 0;
     w->duplicate_ppm = 0;
@@ -89,6 +90,9 @@ static void carry_copy(struct world *w, uint32_t from, uint32_t to,
 {
     const struct scenario *s = w->scenario;
     struct link *link = &w->links[from * w->node_count + to];
+    leaves_ns = half_delays(w, from, to, p, leaves_ns);
+    if (leaves_ns == SIM_NEVER)
+        return;
     uint64_t at =
         leaves_ns + s->delay_ns + random_range(&w->random, 0, s->jitter_ns);
     if (concerns(w->delay.node, to))
@@ -146,6 +150,7 @@ static bool lost(struct world *w, uint32_t from, uint32_t to,
 {
     bool is = lost_in_burst(w, &w->links[from * w->node_count + to]);
     is |= lost_by_kind(w, to, p);
+    is |= half_loses(w, from, to, p, channel);
     /* What the scenario always loses ends with the healing, too. */
     is |= !w->healed && random_chance(&w->random, w->scenario->loss_ppm);
     is |= (w->loss.channels & channel) != 0 && concerns(w->loss.node, to) &&

@@ -102,6 +102,7 @@ static void configuration_arrives(struct world *w, struct node *n,
     services_configuration(w, n, c);
     if (c->transitional || trace_violation(w->trace) != NULL)
         return;
+    half_configuration(w, n);
     n->ring_id = c->ring_id;
     n->member_count = c->member_count;
     memcpy(n->members, c->members, c->member_count * sizeof *c->members);
@@ -149,8 +150,17 @@ static void state_changes(struct world *w, struct node *n,
 static void handle_event(struct world *w, struct node *n,
                          const struct totem_event *e)
 {
+    static const char *const links[] = {
+        [TOTEM_LINK_UNHEARD] = "unheard",
+        [TOTEM_LINK_TOKEN] = "takes no token",
+        [TOTEM_LINK_DATA] = "failed to receive",
+        [TOTEM_LINK_LEFT_OUT] = "left out",
+        [TOTEM_LINK_GOOD] = "good again"};
     if (e->kind == TOTEM_EVENT_STATE)
         state_changes(w, n, e);
+    if (e->kind == TOTEM_EVENT_LINK)
+        world_note(w, "node %u: node %u %s (%u)", n->id, e->link.node_id,
+                   links[e->link.state], e->link.other);
     group_receive(n->group, e);
     struct group_event out;
     while (group_next(n->group, &out)) {
@@ -408,6 +418,7 @@ void node_start(struct world *w, struct node *n)
     n->message = TRACE_NONE;
     w->last_start_ns = w->now_ns;
     n->member_count = 0;
+    n->half_changes = 0;
     n->token_losses = 0;
     n->sent_in_ring = n->delivered_in_ring = n->owed = 0;
     world_note(

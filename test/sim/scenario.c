@@ -5,6 +5,7 @@
 #include "daemon/totem/wire.h"
 
 #include <stdio.h>
+#include <string.h>
 
 enum scenario_class {
     CLASS_LOSSLESS,
@@ -20,6 +21,7 @@ enum scenario_class {
     CLASS_CLOCKS,
     CLASS_QUEUES,
     CLASS_DISKS,
+    CLASS_HALF,
     CLASS_ALL,
     CLASS_COUNT
 };
@@ -57,7 +59,8 @@ static const struct {
     [CLASS_DISKS] = {"disks", 8,
                      1u << FAULT_CRASH | 1u << FAULT_LEAVE |
                          1u << FAULT_CRASH_IN_RECOVERY | 1u << FAULT_PARTITION},
-    [CLASS_ALL] = {"all", 20, (1u << FAULT_KINDS) - 1},
+    [CLASS_HALF] = {"half broken", 12, 0},
+    [CLASS_ALL] = {"all", 20, (1u << FAULT_HALF) - 1},
 };
 
 const char *fault_name(enum fault_kind kind)
@@ -83,8 +86,20 @@ const char *fault_name(enum fault_kind kind)
         [FAULT_CORRUPTION] = "corruption",
         [FAULT_CLOCK_JUMP] = "clock jump",
         [FAULT_QUEUE] = "small queue",
+        [FAULT_HALF] = "half broken link",
     };
     return names[kind];
+}
+
+static const char *only; /* this class; NULL: any */
+
+bool scenario_only(const char *name)
+{
+    only = name;
+    for (uint32_t i = 0; i < CLASS_COUNT; i++)
+        if (strcmp(classes[i].name, name) == 0)
+            return true;
+    return false;
 }
 
 static enum scenario_class class_pick(struct random *r)
@@ -95,6 +110,9 @@ static enum scenario_class class_pick(struct random *r)
     uint64_t pick = random_range(r, 0, total - 1);
     while (pick >= classes[class].weight)
         pick -= classes[class ++].weight;
+    for (uint32_t i = 0; only != NULL && i < CLASS_COUNT; i++)
+        if (strcmp(classes[i].name, only) == 0)
+            class = i;
     return (enum scenario_class) class;
 }
 
@@ -361,6 +379,7 @@ static void make_fault(struct scenario *s, struct random *r, uint32_t kinds,
         break;
     case FAULT_DEAF:
     case FAULT_MUTE:
+    case FAULT_HALF:
     case FAULT_KINDS:
         break;
     }
@@ -473,6 +492,8 @@ void scenario_make(struct scenario *s, uint64_t seed, uint32_t node_count)
     if (class == CLASS_ODD_LOSS && s->node_count < 10 &&
         random_chance(r, 300000))
         make_failed_receiver(s, r);
+    if (class == CLASS_HALF)
+        half_make(s, r, node_count);
     make_services(s, r);
 }
 

@@ -76,7 +76,19 @@ enum fault_kind {
     FAULT_QUEUE,             /* node's queues take but value packets, those of
                                 `channels`, and a packet takes it shape ns;
                                 other 1: it takes none at all */
+    FAULT_HALF,              /* for the rest of the run, or until the healing,
+                                packets that `half` describes are lost */
     FAULT_KINDS
+};
+
+/* A link that carries some packets and not others, one way: from and to are
+ * places, UINT32_MAX: all. Those of `channels`, of `kinds` (bits: wire kinds)
+ * and of at least size_min bytes are lost. byte_ns: none is lost for these, but
+ * each byte takes so long, and what would have to wait for longer than wait_ns
+ * is. */
+struct half {
+    uint32_t from, to, channels, kinds, size_min;
+    uint64_t byte_ns, wait_ns;
 };
 
 enum { CHANNEL_TOKEN = 1, CHANNEL_DATA = 2 };
@@ -87,6 +99,7 @@ struct fault {
     uint32_t node, other;        /* places in the world; UINT32_MAX: all */
     uint32_t channels;
     uint64_t value, shape;
+    struct half half;
 };
 
 /* Loss in bursts, after Gilbert and Elliott: a link is good, or bad and loses
@@ -103,6 +116,7 @@ struct scenario {
     uint64_t seed;
     const char *name;
     bool lossless; /* no retransmission may be asked for, no token lost */
+    bool half;     /* the links of half.c: its rules hold */
     uint32_t node_count, id_base, id_step;
     struct totem_config totem;     /* but the node's own */
     uint32_t window_least_packets; /* up to totem.window_packets: a node's */
@@ -138,6 +152,8 @@ struct scenario {
 
 /* `node_count` 0: from the seed. */
 void scenario_make(struct scenario *s, uint64_t seed, uint32_t node_count);
+/* From now on only scenarios of that class; false: there is none. */
+bool scenario_only(const char *name);
 /* Nothing but nodes that start and form a ring. */
 void scenario_make_forming(struct scenario *s, uint64_t seed,
                            uint32_t node_count);
@@ -174,6 +190,7 @@ enum sim_event_kind {
     SIM_RESTART,     /* node, if down */
     SIM_THAW,        /* node */
     SIM_UNREACHABLE, /* node learns, in life `tag`, that id is down */
+    SIM_HALF_POLL, /* have those that get on found each other? */
     SIM_HEAL,
     SIM_POLL /* is all well again? */
 };
@@ -232,12 +249,14 @@ struct node {
     uint32_t members[TOTEM_NODES_MAX];
     uint64_t sent_in_ring, delivered_in_ring, owed;
     uint64_t token_losses; /* up to the beginning of its ring */
+    uint32_t half_changes; /* configurations since the links are half broken */
 };
 
 struct link {
     bool cut; /* by a fault of its own */
     bool bad; /* in a burst of losses */
     uint64_t last_ns;
+    uint64_t free_ns; /* FAULT_HALF, byte_ns */
 };
 
 enum tally { /* what must happen somewhere, or no test of it is one */
@@ -253,6 +272,9 @@ enum tally { /* what must happen somewhere, or no test of it is one */
              TALLY_DISK_AHEAD,
              TALLY_DISK_STALE,
              TALLY_DISK_EMPTY,
+             TALLY_HALF_LOST,
+             TALLY_HALF_SLOW,
+             TALLY_HALF_APART,
              TALLY_COUNT
 };
 
@@ -307,6 +329,10 @@ struct world {
     } corrupt;
     struct bursts bursts;
     uint32_t duplicate_ppm, reorder_ppm;
+    struct half halves[SIM_FAULTS_MAX];
+    uint32_t half_count;
+    uint64_t half_ns, half_well_ns; /* begun; since when all is well as it is */
+    bool half_settled;
     /* faults */
     uint32_t recovery_crashes;
     uint64_t recovery_restart_ns;
@@ -418,6 +444,20 @@ void fault_cut_off(struct world *w, struct node *n, bool is);
 void fault_break(struct world *w, struct node *n);
 void fault_break_end(struct world *w);
 void fault_heal(struct world *w);
+
+// --- half.c -----------------------------------------------------------------
+
+/* Half broken links: what they lose or delay, and how the nodes must live with
+ * them. */
+void half_begin(struct world *w, const struct half *half);
+bool half_loses(struct world *w, uint32_t from, uint32_t to,
+                const struct packet *p, uint32_t channel);
+/* When a packet that leaves now would arrive; SIM_NEVER: it is lost. */
+uint64_t half_delays(struct world *w, uint32_t from, uint32_t to,
+                     const struct packet *p, uint64_t leaves_ns);
+void half_configuration(struct world *w, struct node *n);
+void half_poll(struct world *w);
+void half_make(struct scenario *s, struct random *r, uint32_t node_count);
 
 // --- coverage.c -------------------------------------------------------------
 

@@ -234,6 +234,9 @@ static void world_event(struct world *w, const struct sim_event *e)
         if (n->up && !n->frozen && n->incarnation == e->tag)
             node_unreachable(w, n, e->value);
         break;
+    case SIM_HALF_POLL:
+        half_poll(w);
+        break;
     case SIM_HEAL:
         heal_event(w);
         break;
