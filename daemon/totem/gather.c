@@ -218,6 +218,7 @@ static void join_gathering(struct totem *t, uint32_t sender,
 static void enter(struct totem *t, const char *reason, const struct set *proc)
 {
     CHECK(set_has(proc, t->config.node_id));
+    links_token_lost(t);
     t->proc = *proc;
     set_clear(&t->fail);
     set_clear(&t->heard);

@@ -83,7 +83,6 @@ struct link {
     uint64_t incarnation; /* of its last join; 0: none was heard */
     bool bad;             /* no ring with it before this is mended */
     uint32_t strikes;     /* in a row, none older than strike_life_ns */
-    uint32_t level;       /* how often it failed again soon after mending */
     uint64_t strike_ns, mended_ns;
     uint64_t alive_ns;      /* somebody heard it */
     uint64_t heard_ns;      /* a merge message of it came */
@@ -125,7 +124,7 @@ struct totem {
 
     bool passed_acked; /* it said that it had it */
     uint32_t passed_times;
-    uint64_t passed_hash, passed_hop;
+    uint64_t passed_ns, passed_hash, passed_hop;
 
     struct set proc, fail; /* fail: known to be gone */
     struct set heard;      /* in this gather, by anybody */
@@ -137,6 +136,8 @@ struct totem {
 
     struct link links[TOTEM_NODES_MAX];
     uint64_t refused_ns; /* another ring said that it refuses this node */
+    uint64_t mended_ns;  /* the last link that was */
+    uint32_t relapses;   /* links that turned bad soon after one was mended */
     uint64_t old_hashes[OLD_RINGS];
     uint32_t old_hash_next;
 
@@ -220,7 +221,8 @@ void merge_on(struct totem *t, uint32_t sender, const struct wire_merge *merge);
 
 /* --- links.c --------------------------------------------------------------- */
 
-void links_token_lost(struct totem *t); /* before the state changes */
+/* The ring, or its forming, is left: was it for a token sent in vain? */
+void links_token_lost(struct totem *t);
 void links_failed_to_receive(struct totem *t, uint32_t node_id);
 void links_agreed(struct totem *t, const struct set *members);
 void links_join(struct totem *t, uint32_t sender, uint64_t incarnation);

@@ -21,12 +21,15 @@
 #include "daemon/base/check.h"
 #include "daemon/totem/ring_id.h"
 
-enum { STRIKES_MAX = 2, LEVEL_MAX = 3 };
+enum { STRIKES_MAX = 2, RELAPSES_MAX = 3 };
 
-static const uint64_t second_ns = UINT64_C(1000000000);
+/* How long a link must have been good, by relapses. */
+static const uint64_t good_for_ns[RELAPSES_MAX + 1] = {
+    UINT64_C(1000000000), UINT64_C(4000000000), UINT64_C(16000000000),
+    UINT64_C(32000000000)};
 static const uint64_t strike_life_ns = UINT64_C(10000000000);
 static const uint64_t silence_max_ns = UINT64_C(10000000000);
-static const uint64_t relapse_ns = UINT64_C(60000000000);
+static const uint64_t relapse_ns = UINT64_C(10000000000);
 
 /* --- the table ------------------------------------------------------------ */
 
@@ -72,18 +75,22 @@ static struct totem_event *tell(struct totem *t, uint32_t node_id,
 
 /* --- what makes a link bad ------------------------------------------------ */
 
+static bool mended_lately(const struct totem *t, uint64_t mended_ns)
+{
+    return mended_ns != 0 && t->now_ns - mended_ns < relapse_ns;
+}
+
 static void make_bad(struct totem *t, struct link *l,
                      enum totem_link_state why)
 {
     l->strikes = 0;
     if (l->bad)
         return;
-    bool relapse = why != TOTEM_LINK_UNHEARD && l->mended_ns != 0 &&
-                   t->now_ns - l->mended_ns < relapse_ns;
-    if (!relapse)
-        l->level = 0;
-    else if (l->level < LEVEL_MAX)
-        l->level++;
+    if (!mended_lately(t, why == TOTEM_LINK_UNHEARD ? l->mended_ns
+                                                    : t->mended_ns))
+        t->relapses = 0;
+    else if (t->relapses < RELAPSES_MAX)
+        t->relapses++;
     l->bad = true;
     l->alive_ns = t->now_ns;
     l->good_since_ns = 0;
@@ -99,15 +106,17 @@ static void strike(struct totem *t, uint32_t node_id,
         l->strikes = 0;
     l->strike_ns = t->now_ns;
     l->strikes++;
-    if (l->strikes >= STRIKES_MAX || l->level > 0)
+    if (l->strikes >= STRIKES_MAX || mended_lately(t, l->mended_ns))
         make_bad(t, l, why);
 }
 
+/* Another member may have missed the token first, and have called for a gather;
+ * so half the timeout is enough. */
 void links_token_lost(struct totem *t)
 {
-    bool sent_in_vain = t->retransmit_at != UINT64_MAX && !t->passed_acked &&
-                        t->passed_times > 1;
-    if (sent_in_vain)
+    if (t->retransmit_at != UINT64_MAX && !t->passed_acked &&
+        t->passed_times > 1 &&
+        t->now_ns - t->passed_ns >= t->config.token_ns / 2)
         strike(t, t->passed_to, TOTEM_LINK_TOKEN);
 }
 
@@ -190,6 +199,16 @@ static bool meet(const struct set *a, const struct set *b)
     return false;
 }
 
+/* Neither this ring nor the other refuses a member of the other. */
+static bool get_on(struct totem *t, const struct wire_merge *merge)
+{
+    for (uint32_t i = 0; i < merge->members.count; i++)
+        if (links_refuse(t, merge->members.ids[i]))
+            return false;
+    return !meet(&merge->refused, &t->ring.members) &&
+           !meet(&merge->refused_too, &t->ring.members);
+}
+
 bool links_merge(struct totem *t, uint32_t sender,
                  const struct wire_merge *merge)
 {
@@ -209,9 +228,7 @@ bool links_merge(struct totem *t, uint32_t sender,
         t->refused_ns = t->now_ns;
         links_tick_soon(t);
     }
-    return !links_refuse(t, sender) &&
-           !meet(&merge->refused, &t->ring.members) &&
-           !meet(&merge->refused_too, &t->ring.members);
+    return get_on(t, merge);
 }
 
 void probe_on(struct totem *t, uint32_t sender, const struct wire_echo *probe)
@@ -264,10 +281,10 @@ static void look(struct totem *t, struct link *l)
     }
     if (l->good_since_ns == 0)
         l->good_since_ns = t->now_ns;
-    if (t->now_ns - l->good_since_ns < second_ns << (2 * l->level))
+    if (t->now_ns - l->good_since_ns < good_for_ns[t->relapses])
         return;
     l->bad = false;
-    l->mended_ns = t->now_ns;
+    l->mended_ns = t->mended_ns = t->now_ns;
     tell(t, l->node_id, TOTEM_LINK_GOOD);
 }
 
@@ -289,7 +306,8 @@ static void probes_send(struct totem *t)
 
 static void merge_send(struct totem *t)
 {
-    struct wire_merge merge = {.ring_id = t->ring.id};
+    struct wire_merge merge = {.ring_id = t->ring.id,
+                               .members = t->ring.members};
     for (uint32_t i = 0; i < TOTEM_NODES_MAX; i++) {
         const struct link *l = &t->links[i];
         if (lately(t, l->heard_ns) && !set_has(&t->ring.members, l->node_id))

@@ -180,6 +180,7 @@ void pass(struct totem *t, const struct ring *r, uint64_t hop)
     t->passed_hash = r->hash;
     t->passed_hop = hop;
     t->passed_acked = false;
+    t->passed_ns = t->now_ns;
     t->passed_times = 1;
     out_control(t, TOTEM_TO_NODE, t->passed_to, t->passed, t->passed_size);
     t->retransmit_at = t->now_ns + first_retransmit_ns(t);
@@ -226,7 +227,6 @@ static void token_lost(struct totem *t)
     CHECK(t->state == TOTEM_OPERATIONAL || t->state == TOTEM_COMMIT ||
           t->state == TOTEM_RECOVERY);
     t->stats.token_losses++;
-    links_token_lost(t);
     gather_enter(t, reasons[t->state], 0);
 }
 

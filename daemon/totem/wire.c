@@ -356,7 +356,8 @@ static void zeros_write(struct writer *w, uint32_t size_min)
 bool wire_merge_read(struct reader *r, struct wire_merge *merge)
 {
     return wire_ring_id_read(r, &merge->ring_id) &&
-           set_read(r, &merge->heard) && set_read(r, &merge->refused) &&
+           set_read(r, &merge->members) && set_read(r, &merge->heard) &&
+           set_read(r, &merge->refused) &&
            set_read(r, &merge->refused_too) && zeros_read(r);
 }
 
@@ -366,6 +367,7 @@ size_t wire_merge_write(uint8_t *out, uint32_t sender,
     struct writer w = writer_of(out, TOTEM_CONTROL_SIZE_MAX);
     head_write(&w, WIRE_MERGE, 0, sender);
     ring_id_write(&w, &merge->ring_id);
+    set_write(&w, &merge->members);
     set_write(&w, &merge->heard);
     set_write(&w, &merge->refused);
     set_write(&w, &merge->refused_too);

@@ -79,6 +79,7 @@ struct wire_join {
  * largest data packet, so that it arrives only where those do. */
 struct wire_merge {
     struct totem_ring_id ring_id;
+    struct set members;
     struct set heard;   /* whose merge messages the sender has heard lately */
     struct set refused; /* those it forms no ring with now */
     struct set refused_too; /* those that other members of its ring refuse */

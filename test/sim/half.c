@@ -3,9 +3,11 @@
 // both, packets of some kinds, sizes or channels are lost, or wait in a long
 // queue. Nobody is silent then, yet not every ring can work. The rules:
 // - a node sees at most CHANGES_FIRST configurations in the first FIRST_S
-//   seconds, and one more in each further MORE_S seconds;
-// - soon all nodes are in rings, and no two of them are such that all their
-//   members get on with each other.
+//   seconds, and one more in each further MORE_S seconds; as many again for a
+//   second fault, and for a fault that hits packets by their kind: packets are
+//   sealed, so no real network does that, and probes cannot show it;
+// - never for longer than SETTLED_MS (for each fault) are not all nodes in
+//   rings, no two of which are such that all their members get on.
 #include "test/sim/sim.h"
 
 #include "daemon/base/check.h"
@@ -18,7 +20,7 @@ enum {
     CHANGES_FIRST = 8,
     FIRST_S = 20,
     MORE_S = 10,
-    SETTLED_MS = 3000, /* for each fault */
+    SETTLED_MS = 3000,
     POLL_MS = 20
 };
 
@@ -37,7 +39,7 @@ void half_begin(struct world *w, const struct half *half)
                half->channels, half->kinds, half->size_min, half->byte_ns);
     if (w->half_ns != 0)
         return;
-    w->half_ns = w->now_ns;
+    w->half_ns = w->half_settled_ns = w->now_ns;
     world_at(w, w->now_ns + POLL_MS * SIM_MS,
              (struct sim_event){.kind = SIM_HALF_POLL});
 }
@@ -83,9 +85,12 @@ void half_configuration(struct world *w, struct node *n)
     if (w->half_ns == 0 || w->healed)
         return;
     uint64_t ms = (w->now_ns - w->half_ns) / SIM_MS;
-    uint64_t most = CHANGES_FIRST;
+    uint64_t most = CHANGES_FIRST, times = w->half_count;
     if (ms > FIRST_S * 1000)
         most += 1 + (ms - FIRST_S * 1000) / (MORE_S * 1000);
+    for (uint32_t i = 0; i < w->half_count; i++)
+        times += w->halves[i].kinds != UINT32_MAX;
+    most *= times;
     if (++n->half_changes > most)
         trace_fail(w->trace,
                    "half broken: node %u sees its configuration %u within "
@@ -160,15 +165,15 @@ static bool settled(struct world *w)
 
 void half_poll(struct world *w)
 {
-    uint64_t since_ns = w->now_ns - w->half_ns;
     if (w->healed)
         return;
-    w->half_settled = w->half_settled || settled(w);
-    if (!w->half_settled &&
-        since_ns > SETTLED_MS * SIM_MS * w->half_count) {
+    if (settled(w))
+        w->half_settled_ns = w->now_ns;
+    uint64_t since_ns = w->now_ns - w->half_settled_ns;
+    if (since_ns > SETTLED_MS * SIM_MS * w->half_count) {
         trace_fail(w->trace,
-                   "half broken: %" PRIu64 " ms after the fault not all are "
-                   "in rings of those that get on",
+                   "half broken: for %" PRIu64 " ms not all are in rings of "
+                   "those that get on",
                    (uint64_t)(since_ns / SIM_MS));
         return;
     }
@@ -180,9 +185,8 @@ void half_poll(struct world *w)
 
 static uint32_t pick_kinds(struct random *r)
 {
-    static const uint32_t kinds[] = {
-        1u << WIRE_TOKEN, 1u << WIRE_COMMIT, 1u << WIRE_JOIN, 1u << WIRE_DATA,
-        1u << WIRE_MERGE, 1u << WIRE_ACK,    1u << WIRE_PROBE};
+    static const uint32_t kinds[] = {1u << WIRE_TOKEN, 1u << WIRE_COMMIT,
+                                     1u << WIRE_JOIN, 1u << WIRE_DATA};
     if (random_chance(r, 700000))
         return UINT32_MAX;
     return kinds[random_range(r, 0, sizeof kinds / sizeof *kinds - 1)];
@@ -248,6 +252,6 @@ void half_make(struct scenario *s, struct random *r, uint32_t node_count)
     s->load_burst = 3;
     s->load_bytes = 20000000;
     s->saturate = false;
-    s->bound_ns = 90000 * SIM_MS;
+    s->bound_ns = 80000 * SIM_MS;
     s->final_parts = 0;
 }

@@ -249,7 +249,8 @@ static void make_load(struct scenario *s, struct random *r)
     s->saturate = random_chance(r, 350000);
     s->abandon_ppm = random_chance(r, 200000) ? 100000 : 0;
     s->load_end_ns = s->heal_ns + 100 * SIM_MS;
-    s->bound_ns = 5000 * SIM_MS +
+    /* A link that failed again and again takes 32 s of probes. */
+    s->bound_ns = 40000 * SIM_MS +
                   s->load_bytes * 1000 / (bytes_in_second + 1) * 5 * SIM_MS;
 }
 

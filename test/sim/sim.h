@@ -331,8 +331,7 @@ struct world {
     uint32_t duplicate_ppm, reorder_ppm;
     struct half halves[SIM_FAULTS_MAX];
     uint32_t half_count;
-    uint64_t half_ns, half_well_ns; /* begun; since when all is well as it is */
-    bool half_settled;
+    uint64_t half_ns, half_settled_ns; /* begun; last seen settled */
     /* faults */
     uint32_t recovery_crashes;
     uint64_t recovery_restart_ns;
