@@ -260,7 +260,8 @@ static int net_make(struct daemon *d)
                            .nodes = t->nodes,
                            .node_id = t->nodeid,
                            .receive_buffer_bytes = t->receive_buffer_bytes,
-                           .send_buffer_bytes = t->send_buffer_bytes};
+                           .send_buffer_bytes = t->send_buffer_bytes,
+                           .downcheck_ns = d->config.timeout.downcheck_ns};
     int rc = net_open(&d->parts.net, &c, d->error, sizeof d->error);
     if (rc == -EADDRINUSE)
         return fail_at(d, t->mcastport_line, rc);

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* interface.c - which interface carries the ring, and whether it still can. */
+/* interface.c - which interface carries the ring. */
 #include "daemon/net/internal.h"
+
+#include "daemon/base/log.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <ifaddrs.h>
+#include <netpacket/packet.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -52,41 +55,107 @@ static void interface_take(struct interface *found, const struct ifaddrs *i,
                            struct in_addr wanted)
 {
     struct in_addr mask = address_in(i->ifa_netmask);
-    found->address = address_in(i->ifa_addr);
-    found->loopback = (i->ifa_flags & IFF_LOOPBACK) != 0;
-    found->multicast = (i->ifa_flags & IFF_MULTICAST) != 0;
+    *found = (struct interface){
+        .address = address_in(i->ifa_addr),
+        .up = (i->ifa_flags & IFF_UP) != 0,
+        .loopback = (i->ifa_flags & IFF_LOOPBACK) != 0,
+        .multicast = (i->ifa_flags & IFF_MULTICAST) != 0,
+    };
     if (found->loopback && (wanted.s_addr & ~mask.s_addr) != 0)
         found->address = wanted;
     snprintf(found->name, sizeof found->name, "%s", i->ifa_name);
-    found->name[strcspn(found->name, ":")] = 0;
+    found->name[strcspn(found->name, ":")] = 0; /* a label of the address */
 }
 
-/* The MTU and the index need any socket to ask through. */
-static int interface_ask(struct interface *found)
+/* The kernel lists interfaces beside addresses; there the index is. */
+static int index_of(const struct ifaddrs *all, const char *name)
+{
+    for (const struct ifaddrs *i = all; i != NULL; i = i->ifa_next) {
+        struct sockaddr_ll link;
+        if (i->ifa_addr == NULL || i->ifa_addr->sa_family != AF_PACKET ||
+            strcmp(i->ifa_name, name) != 0)
+            continue;
+        memcpy(&link, i->ifa_addr, sizeof link);
+        return link.sll_ifindex;
+    }
+    return 0;
+}
+
+/* How well an interface serves: first what the operator named, then what keeps
+ * the node's address, then what works, then what is in use already. */
+static unsigned rank_of(enum match match, const struct interface *i,
+                        const struct interface *now)
+{
+    unsigned rank = match == MATCH_EXACT ? 16 : 1;
+    if (now != NULL && i->address.s_addr == now->address.s_addr)
+        rank += 8;
+    if (i->up)
+        rank += 4;
+    if (now != NULL && i->index == now->index)
+        rank += 2;
+    return rank;
+}
+
+static void rival_add(struct rivals *r, const struct interface *i)
+{
+    char text[INET_ADDRSTRLEN];
+    size_t used = strlen(r->text);
+    inet_ntop(AF_INET, &i->address, text, sizeof text);
+    snprintf(r->text + used, sizeof r->text - used, "%s%s on %s",
+             r->count == 0 ? "" : ", ", text, i->name);
+    r->count++;
+}
+
+bool interface_choose(struct interface *found, struct rivals *rivals,
+                      const struct ifaddrs *all, const struct interface *now,
+                      struct in_addr wanted)
+{
+    enum match best_match = MATCH_NONE;
+    unsigned best = 0;
+    *rivals = (struct rivals){0};
+    for (const struct ifaddrs *i = all; i != NULL; i = i->ifa_next) {
+        enum match match = match_address(i, wanted);
+        struct interface candidate;
+        if (match == MATCH_NONE || match < best_match)
+            continue;
+        if (match > best_match)
+            *rivals = (struct rivals){0};
+        best_match = match;
+        interface_take(&candidate, i, wanted);
+        candidate.index = index_of(all, candidate.name);
+        rival_add(rivals, &candidate);
+        unsigned rank = rank_of(match, &candidate, now);
+        if (rank <= best)
+            continue;
+        best = rank;
+        *found = candidate;
+    }
+    return best_match != MATCH_NONE;
+}
+
+/* The MTU needs any socket to ask through. */
+static int mtu_ask(struct interface *found)
 {
     int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -errno;
     struct ifreq request = {0};
     memcpy(request.ifr_name, found->name, sizeof request.ifr_name);
-    int error = 0;
-    if (ioctl(fd, SIOCGIFMTU, &request) == 0 && request.ifr_mtu > 0)
+    int error = -ENODEV; /* it went while we looked */
+    if (found->index != 0 && ioctl(fd, SIOCGIFMTU, &request) == 0 &&
+        request.ifr_mtu > 0) {
         found->mtu = (uint32_t)request.ifr_mtu;
-    else
-        error = -ENODEV;
-    if (error == 0 && ioctl(fd, SIOCGIFINDEX, &request) == 0)
-        found->index = request.ifr_ifindex;
-    else
-        error = -ENODEV;
+        error = 0;
+    }
     close(fd);
     return error;
 }
 
-int interface_find(struct interface *found, struct in_addr wanted, char *error,
-                   size_t error_size)
+int interface_find(struct interface *found, struct rivals *rivals,
+                   const struct interface *now, struct in_addr wanted,
+                   char *error, size_t error_size)
 {
     char text[INET_ADDRSTRLEN];
-    inet_ntop(AF_INET, &wanted, text, sizeof text);
     struct ifaddrs *all;
     if (getifaddrs(&all) != 0) {
         int code = -errno;
@@ -94,17 +163,10 @@ int interface_find(struct interface *found, struct in_addr wanted, char *error,
                  strerror(-code));
         return code;
     }
-    enum match best = MATCH_NONE;
-    memset(found, 0, sizeof *found);
-    for (const struct ifaddrs *i = all; i != NULL; i = i->ifa_next) {
-        enum match match = match_address(i, wanted);
-        if (match <= best)
-            continue;
-        best = match;
-        interface_take(found, i, wanted);
-    }
+    bool any = interface_choose(found, rivals, all, now, wanted);
     freeifaddrs(all);
-    if (best == MATCH_NONE) {
+    if (!any) {
+        inet_ntop(AF_INET, &wanted, text, sizeof text);
         snprintf(error, error_size,
                  "no interface has an address in the network of bindnetaddr "
                  "%s: give the network of the interface to use ('ip -4 addr' "
@@ -112,41 +174,22 @@ int interface_find(struct interface *found, struct in_addr wanted, char *error,
                  text);
         return -EADDRNOTAVAIL;
     }
-    int code = interface_ask(found);
+    int code = mtu_ask(found);
     if (code != 0)
         snprintf(error, error_size, "interface %s: %s", found->name,
                  strerror(-code));
     return code;
 }
 
-/* The protocol thread asks, and must not wait: the call that tells addresses
- * would, for the lock under which networks are configured. Binding does not. */
-static bool address_is_local(struct in_addr address)
+void rivals_tell(const struct rivals *r, const struct interface *taken)
 {
-    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    struct sockaddr_in at = address_of(address, 0);
-    bool local = fd < 0 || bind(fd, (struct sockaddr *)&at, sizeof at) == 0 ||
-                 errno != EADDRNOTAVAIL;
-    if (fd >= 0)
-        close(fd);
-    return local;
-}
-
-/* The address first: it goes with its interface, and for one that is not there
- * the second question would have the kernel look for a module. */
-bool interface_is_up(const struct interface *i, int any_socket)
-{
-    struct ifreq request = {0};
-    memcpy(request.ifr_name, i->name, sizeof request.ifr_name);
-    return address_is_local(i->address) &&
-           ioctl(any_socket, SIOCGIFFLAGS, &request) == 0 &&
-           (request.ifr_flags & IFF_UP) != 0;
-}
-
-int interface_index(const struct interface *i, int any_socket)
-{
-    struct ifreq request = {0};
-    memcpy(request.ifr_name, i->name, sizeof request.ifr_name);
-    return ioctl(any_socket, SIOCGIFINDEX, &request) == 0 ? request.ifr_ifindex
-                                                          : 0;
+    char text[INET_ADDRSTRLEN];
+    if (r->count < 2)
+        return;
+    inet_ntop(AF_INET, &taken->address, text, sizeof text);
+    log_write(LOG_LEVEL_WARNING, "NET",
+              "%u addresses match bindnetaddr: %s; took %s on %s; name the "
+              "one address in bindnetaddr if it is another, or if one of them "
+              "moves between nodes",
+              r->count, r->text, text, taken->name);
 }

@@ -6,7 +6,9 @@
 #include "daemon/net/net.h"
 
 #include <net/if.h>
+#include <pthread.h>
 #include <stdalign.h>
+#include <stdatomic.h>
 #include <sys/socket.h>
 
 enum {
@@ -36,7 +38,21 @@ struct interface {
     int index;
     struct in_addr address;
     uint32_t mtu;
-    bool loopback, multicast;
+    bool up, loopback, multicast;
+};
+
+/* Those that would serve as well as the one that was taken, which is one of
+ * them: as "10.77.0.3 on eth0, 10.77.0.9 on eth0". */
+struct rivals {
+    uint32_t count;
+    char text[200];
+};
+
+/* How this node is attached to the network. */
+struct attachment {
+    struct interface interface;
+    int fds[NET_CHANNEL_COUNT]; /* -1: none */
+    uint32_t receive_buffer;    /* bytes */
 };
 
 /* Datagrams that lie one behind the other, all of `segment` bytes (the last may
@@ -79,11 +95,32 @@ struct peers {
     struct sockaddr_in addresses[NET_PEER_MAX];
 };
 
+/* What a thread of its own finds out about the interface (watch.c). */
+enum slot_state { SLOT_EMPTY, SLOT_NEW, SLOT_OLD };
+
+struct watch {
+    const struct net_config *config;
+    pthread_t thread;
+    bool started;
+    int bell_fd; /* rung when the slot is NEW */
+    int stop_fd; /* rung to end the thread */
+    /* Hands `slot` over: NEW to the protocol thread, OLD and EMPTY to this one.
+     * Release-stored after the slot is written, acquire-loaded before it is
+     * read. */
+    _Atomic uint32_t slot_state;
+    struct attachment slot; /* NEW: to be used. OLD: sockets to be closed */
+
+    /* This thread's. */
+    struct attachment now;            /* what it last handed over */
+    uint32_t packet_size;             /* of IP, with which the core was made */
+    bool lost, down, narrow, failing; /* as the log was told */
+};
+
 struct net {
     struct net_config config; /* its `nodes` is a copy */
-    struct interface interface;
-    int fds[NET_CHANNEL_COUNT];
-    uint32_t payload_size, receive_buffer;
+    struct attachment at;
+    struct watch watch;
+    uint32_t payload_size;
     struct in_addr *nodes;
     struct sender tx;
     struct receiver rx;
@@ -94,16 +131,42 @@ struct net {
     struct net_stats stats;
 };
 
-/* interface.c: 0, or -errno with a sentence. */
-int interface_find(struct interface *found, struct in_addr wanted, char *error,
-                   size_t error_size);
-bool interface_is_up(const struct interface *i, int any_socket);
-int interface_index(const struct interface *i, int any_socket); /* 0: gone */
+/* interface.c: the interface for bindnetaddr `wanted`, now that the ring is on
+ * `now` (NULL: not yet). 0, or -errno with a sentence; -EADDRNOTAVAIL: there is
+ * none. */
+int interface_find(struct interface *found, struct rivals *rivals,
+                   const struct interface *now, struct in_addr wanted,
+                   char *error, size_t error_size);
 
-/* socket.c: opens both sockets of `n`; joins the group on the interface as it
- * is now, 0 or -errno. */
-int sockets_open(struct net *n, char *error, size_t error_size);
-int sockets_multicast_again(struct net *n);
+/* A warning, if there are several. */
+void rivals_tell(const struct rivals *r, const struct interface *taken);
+
+/* interface_find() among those that the kernel has listed, but for the MTU. */
+struct ifaddrs;
+bool interface_choose(struct interface *found, struct rivals *rivals,
+                      const struct ifaddrs *all, const struct interface *now,
+                      struct in_addr wanted);
+
+/* socket.c: opens both sockets on a->interface; `beside` (NULL: none) has some
+ * that stay open until these are used. 0, or -errno with a sentence. */
+int sockets_open(struct attachment *a, const struct net_config *config,
+                 const struct attachment *beside, char *error,
+                 size_t error_size);
+void sockets_close(struct attachment *a);
+
+/* net.c: may the ring run on this interface? 0, or -errno with a sentence. */
+int interface_check(const struct net_config *config, const struct interface *i,
+                    char *error, size_t error_size);
+
+/* watch.c: looks after the interface of `at` from now on; 0 or -errno. */
+int watch_start(struct watch *w, const struct net_config *config,
+                const struct attachment *at, uint32_t packet_size);
+void watch_stop(struct watch *w);
+
+/* Protocol thread: has the interface moved? Then watch_swap() gives the new
+ * attachment for the old one, whose sockets are closed elsewhere. */
+bool watch_moved(struct watch *w);
+void watch_swap(struct watch *w, struct attachment *at);
 
 /* receive.c */
 void receiver_init(struct receiver *rx);

@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /* A packet of a loopback interface could be 64 KiB, which would make every
  * store of packets that large. */
@@ -64,35 +63,43 @@ static int net_allocate(struct net *n, const struct net_config *c)
 }
 
 /* The others' lists are the same, so they would send nothing here either. */
-static int node_list_check(const struct net *n, char *error, size_t error_size)
+static int node_list_check(const struct net_config *c,
+                           const struct interface *at, char *error,
+                           size_t error_size)
 {
-    const struct in_addr *own = &n->interface.address;
     char text[INET_ADDRSTRLEN];
-    for (uint32_t i = 0; i < n->config.node_count; i++)
-        if (n->config.nodes[i].s_addr == own->s_addr)
+    for (uint32_t i = 0; i < c->node_count; i++)
+        if (c->nodes[i].s_addr == at->address.s_addr)
             return 0;
-    inet_ntop(AF_INET, own, text, sizeof text);
+    inet_ntop(AF_INET, &at->address, text, sizeof text);
     snprintf(error, error_size,
              "this node's address %s (interface %s) is not in the list of "
              "nodes: every list names all nodes, the own one too",
-             text, n->interface.name);
+             text, at->name);
     return -EDESTADDRREQ;
+}
+
+int interface_check(const struct net_config *config, const struct interface *i,
+                    char *error, size_t error_size)
+{
+    if (!config->multicast)
+        return node_list_check(config, i, error, error_size);
+    if (i->multicast || i->loopback)
+        return 0;
+    snprintf(error, error_size,
+             "interface %s has no multicast: list the nodes instead", i->name);
+    return -EOPNOTSUPP;
 }
 
 static int net_init(struct net *n, char *error, size_t error_size)
 {
     const struct net_config *c = &n->config;
-    struct interface *i = &n->interface;
-    int code = interface_find(i, c->bind_net, error, error_size);
+    struct interface *i = &n->at.interface;
+    struct rivals rivals;
+    int code = interface_find(i, &rivals, NULL, c->bind_net, error, error_size);
+    if (code == 0)
+        code = interface_check(c, i, error, error_size);
     if (code != 0)
-        return code;
-    if (c->multicast && !i->multicast && !i->loopback) {
-        snprintf(error, error_size,
-                 "interface %s has no multicast: list the nodes instead",
-                 i->name);
-        return -EOPNOTSUPP;
-    }
-    if (!c->multicast && (code = node_list_check(n, error, error_size)) != 0)
         return code;
     n->payload_size = payload_size(i->mtu, c->mtu);
     if (n->payload_size == 0) {
@@ -103,7 +110,18 @@ static int net_init(struct net *n, char *error, size_t error_size)
     }
     receiver_init(&n->rx);
     n->tx.plain = c->offload_off;
-    return sockets_open(n, error, error_size);
+    code = sockets_open(&n->at, c, NULL, error, error_size);
+    if (code != 0)
+        return code;
+    rivals_tell(&rivals, i);
+    if (c->downcheck_ns == 0)
+        return 0;
+    code = watch_start(&n->watch, c, &n->at, n->payload_size + NET_UDP_HEADERS);
+    if (code != 0)
+        snprintf(error, error_size,
+                 "the thread that watches the interface cannot start: %s",
+                 strerror(-code));
+    return code;
 }
 
 int net_open(struct net **out, const struct net_config *config, char *error,
@@ -118,7 +136,8 @@ int net_open(struct net **out, const struct net_config *config, char *error,
         goto err0;
     }
     n->config = *config;
-    n->fds[NET_TOKEN] = n->fds[NET_DATA] = -1;
+    n->at.fds[NET_TOKEN] = n->at.fds[NET_DATA] = -1;
+    n->watch.bell_fd = n->watch.stop_fd = -1;
     code = net_allocate(n, config);
     if (code != 0)
         goto err0;
@@ -139,9 +158,8 @@ void net_close(struct net *n)
 {
     if (n == NULL)
         return;
-    for (int i = 0; i < NET_CHANNEL_COUNT; i++)
-        if (n->fds[i] >= 0)
-            close(n->fds[i]);
+    watch_stop(&n->watch);
+    sockets_close(&n->at);
     free(n->nodes);
     free(n->tx.buffer);
     free(n->rx.buffer);
@@ -150,12 +168,12 @@ void net_close(struct net *n)
 
 struct in_addr net_local_address(const struct net *n)
 {
-    return n->interface.address;
+    return n->at.interface.address;
 }
 
 const char *net_interface(const struct net *n)
 {
-    return n->interface.name;
+    return n->at.interface.name;
 }
 
 uint32_t net_payload_size(const struct net *n)
@@ -165,29 +183,32 @@ uint32_t net_payload_size(const struct net *n)
 
 uint32_t net_receive_buffer(const struct net *n)
 {
-    return n->receive_buffer;
+    return n->at.receive_buffer;
 }
 
 int net_fd(const struct net *n, enum net_channel channel)
 {
     CHECK(channel < NET_CHANNEL_COUNT);
-    return n->fds[channel];
+    return n->at.fds[channel];
 }
 
-bool net_interface_up(struct net *n)
+int net_moved_fd(const struct net *n)
 {
-    struct interface *i = &n->interface;
-    int fd = n->fds[NET_TOKEN];
-    if (!interface_is_up(i, fd))
-        return false;
-    int index = interface_index(i, fd), before = i->index;
-    if (index == before || index == 0)
-        return index != 0;
-    i->index = index;
-    if (!n->config.multicast || sockets_multicast_again(n) == 0)
-        return true;
-    i->index = before; /* another time */
-    return false;
+    return n->watch.bell_fd;
+}
+
+bool net_moved(struct net *n)
+{
+    return watch_moved(&n->watch);
+}
+
+void net_follow(struct net *n)
+{
+    watch_swap(&n->watch, &n->at);
+    n->tx.plain = n->config.offload_off;
+    n->errors_waiting = false;
+    /* New sockets count what they drop from 0. */
+    memset(n->rx.dropped, 0, sizeof n->rx.dropped);
 }
 
 const struct net_stats *net_stats_get(const struct net *n)

@@ -30,12 +30,16 @@ struct net_config {
     uint32_t receive_buffer_bytes, send_buffer_bytes; /* 0: the system's */
     uint32_t node_id; /* own; net_commit_ring() skips it */
     bool offload_off; /* neither UDP_SEGMENT nor UDP_GRO */
+    /* How often a thread of its own looks whether the interface is where it
+     * was, and says to the log what it finds; 0: there is none. */
+    uint64_t downcheck_ns;
 };
 
 struct net;
 
 /* Finds the interface whose address matches bind_net under its netmask (an
- * exact address wins), opens the sockets. 0 or -errno; `error` then says in a
+ * exact address wins, then one that is up), opens the sockets. A warning in the
+ * log if several match. 0 or -errno; `error` then says in a
  * sentence what is wrong and what would help (at most error_size bytes).
  * -EADDRNOTAVAIL: no interface matches; -EDESTADDRREQ: the own address is not
  * among `nodes`; -EADDRINUSE. Never falls back to loopback. */
@@ -81,6 +85,8 @@ void net_commit_address(struct net *n, size_t size_bytes,
                         const struct sockaddr_in *to); /* to its token socket */
 /* ... to every node that listens (multicast, or the whole node list) ... */
 void net_commit_all(struct net *n, size_t size_bytes);
+/* ... to the token socket of each known peer, one by one ... */
+void net_commit_peers(struct net *n, size_t size_bytes);
 /* ... to the members of the ring (unicast: only those; the own node is
  * skipped). */
 void net_commit_ring(struct net *n, size_t size_bytes, const uint32_t *node_ids,
@@ -113,10 +119,19 @@ uint32_t net_discard(struct net *n);
  * from the socket's error queue); 0: none. A hint, not a proof. */
 uint32_t net_unreachable_next(struct net *n);
 
-/* True when the interface is up and still has the address. Asks the kernel;
- * where net.ipv4.ip_nonlocal_bind is set, a lost address is not noticed. If it
- * is a new interface under the old name, joins the multicast group there. */
-bool net_interface_up(struct net *n);
+/* --- an interface that moves --------------------------------------------- */
+
+/* Readable when net_moved() is to be asked; -1: never. */
+int net_moved_fd(const struct net *n);
+
+/* True: the address has moved to another interface, or the interface has
+ * another address, or has lost the multicast group. Then new sockets are ready,
+ * and net_follow() is to be called. */
+bool net_moved(struct net *n);
+
+/* Takes the new sockets: net_fd() gives them from now on. The old ones, which
+ * the caller has stopped to poll, are closed by another thread. */
+void net_follow(struct net *n);
 
 struct net_stats {
     uint64_t sent_datagrams, sent_bytes, send_calls, send_errors;

@@ -81,7 +81,7 @@ static void errors_drain(struct net *n)
             .msg_control = control,
             .msg_controllen = sizeof control,
         };
-        if (recvmsg(n->fds[NET_TOKEN], &m, MSG_ERRQUEUE | MSG_DONTWAIT) < 0)
+        if (recvmsg(n->at.fds[NET_TOKEN], &m, MSG_ERRQUEUE | MSG_DONTWAIT) < 0)
             return;
         if (m.msg_namelen >= sizeof to && is_port_unreachable(&m))
             unreachable_add(n, &to);
@@ -145,7 +145,7 @@ uint32_t net_receive(struct net *n, enum net_channel channel)
     int got = -1;
     /* An error that waits on the socket is reported in place of a datagram. */
     for (int tries = 0; got < 0 && tries < 3; tries++) {
-        got = recvmmsg(n->fds[channel], rx->messages, RX_SLOTS, MSG_DONTWAIT,
+        got = recvmmsg(n->at.fds[channel], rx->messages, RX_SLOTS, MSG_DONTWAIT,
                        NULL);
         n->stats.receive_calls++;
         if (got < 0 && errno == EAGAIN)

@@ -112,9 +112,17 @@ void net_commit_all(struct net *n, size_t size_bytes)
     if (c->multicast)
         to[count++] = address_of(c->mcast_addr, c->port);
     for (uint32_t i = 0; i < c->node_count; i++)
-        if (c->nodes[i].s_addr != n->interface.address.s_addr)
+        if (c->nodes[i].s_addr != n->at.interface.address.s_addr)
             to[count++] = address_of(c->nodes[i], c->port);
     commit(n, size_bytes, count);
+}
+
+void net_commit_peers(struct net *n, size_t size_bytes)
+{
+    struct sockaddr_in *to = &n->tx.addresses[n->tx.address_count];
+    for (uint32_t i = 0; i < n->peers.count; i++)
+        to[i] = n->peers.addresses[i];
+    commit(n, size_bytes, n->peers.count);
 }
 
 void net_commit_ring(struct net *n, size_t size_bytes, const uint32_t *node_ids,
@@ -265,7 +273,7 @@ static enum verdict refused(struct net *n, struct flush *f, uint32_t segments,
     if (code == EINTR)
         return AGAIN;
     if (code == EAGAIN || code == ENOBUFS || code == ENOMEM)
-        return room_wait(n->fds[NET_TOKEN], code == EAGAIN, &f->budget_ns)
+        return room_wait(n->at.fds[NET_TOKEN], code == EAGAIN, &f->budget_ns)
                    ? AGAIN
                    : DROP;
     /* An error that waited on the socket, an earlier datagram's, is reported
@@ -299,7 +307,7 @@ void net_flush(struct net *n)
     struct flush f = {.budget_ns = TX_WAIT_NS};
     while (at.run < tx->run_count) {
         uint32_t count = batch_build(tx, &b, at);
-        int sent = sendmmsg(n->fds[NET_TOKEN], b.messages, count, 0);
+        int sent = sendmmsg(n->at.fds[NET_TOKEN], b.messages, count, 0);
         int code = errno;
         n->stats.send_calls++;
         if (sent > 0) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* socket.c - the two sockets, and what the kernel is told about them. */
+/* socket.c - two sockets on an interface, and what the kernel is told about
+ * them. */
 #include "daemon/net/internal.h"
 
 #include <arpa/inet.h>
@@ -82,81 +83,119 @@ static int bind_failed(int code, struct in_addr ip, uint16_t port, char *error,
     return code;
 }
 
-static int token_socket_open(struct net *n, char *error, size_t error_size)
+/* Another socket of this process is bound to the same address as yet. Once this
+ * one is bound too, no third can be. */
+static int bind_beside(int fd, const struct attachment *beside,
+                       enum net_channel channel, struct in_addr ip,
+                       uint16_t port)
 {
-    const struct interface *i = &n->interface;
-    int fd = socket_make(&n->config);
+    if (beside == NULL)
+        return socket_bind(fd, ip, port);
+    int code = option_set(beside->fds[channel], SOL_SOCKET, SO_REUSEADDR, 1);
+    if (code == 0)
+        code = option_set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+    if (code == 0)
+        code = socket_bind(fd, ip, port);
+    if (code == 0)
+        code = option_set(fd, SOL_SOCKET, SO_REUSEADDR, 0);
+    return code;
+}
+
+static int token_socket_open(struct attachment *a, const struct net_config *c,
+                             const struct attachment *beside, char *error,
+                             size_t error_size)
+{
+    const struct interface *i = &a->interface;
+    int fd = socket_make(c);
     if (fd < 0) {
         snprintf(error, error_size, "no socket: %s", strerror(-fd));
         return fd;
     }
-    n->fds[NET_TOKEN] = fd;
+    a->fds[NET_TOKEN] = fd;
     /* Data fits the MTU; a control packet that does not is cut by the kernel
      * rather than refused. */
     int code = option_set(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT);
     if (code == 0)
         code = option_set(fd, IPPROTO_IP, IP_RECVERR, 1);
-    if (code == 0 && n->config.multicast)
+    if (code == 0 && c->multicast)
         code = multicast_out_set(fd, i);
     if (code != 0) {
         snprintf(error, error_size, "interface %s refuses the socket: %s",
                  i->name, strerror(-code));
         return code;
     }
-    uint16_t port = (uint16_t)(n->config.port + 1);
-    code = socket_bind(fd, i->address, port);
+    uint16_t port = (uint16_t)(c->port + 1);
+    code = bind_beside(fd, beside, NET_TOKEN, i->address, port);
     if (code != 0)
         return bind_failed(code, i->address, port, error, error_size);
     return 0;
 }
 
-static int data_socket_open(struct net *n, char *error, size_t error_size)
+/* Daemons with other local addresses on this host share the group, so that its
+ * socket may have several beside it. */
+static int data_socket_bind(int fd, const struct attachment *a,
+                            const struct net_config *c,
+                            const struct attachment *beside, char *error,
+                            size_t error_size)
 {
-    const struct net_config *c = &n->config;
-    struct in_addr at = c->multicast ? c->mcast_addr : n->interface.address;
+    struct in_addr at = c->multicast ? c->mcast_addr : a->interface.address;
+    int code;
+    if (c->multicast) {
+        code = option_set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+        if (code == 0)
+            code = socket_bind(fd, at, c->port);
+    } else {
+        code = bind_beside(fd, beside, NET_DATA, at, c->port);
+    }
+    return code == 0 ? 0 : bind_failed(code, at, c->port, error, error_size);
+}
+
+static int data_socket_open(struct attachment *a, const struct net_config *c,
+                            const struct attachment *beside, char *error,
+                            size_t error_size)
+{
     int fd = socket_make(c);
     if (fd < 0) {
         snprintf(error, error_size, "no socket: %s", strerror(-fd));
         return fd;
     }
-    n->fds[NET_DATA] = fd;
-    /* Daemons with other local addresses on this host share the group. */
-    int code = c->multicast ? option_set(fd, SOL_SOCKET, SO_REUSEADDR, 1) : 0;
-    if (code == 0)
-        code = socket_bind(fd, at, c->port);
-    if (code != 0)
-        return bind_failed(code, at, c->port, error, error_size);
-    if (c->multicast)
-        code = multicast_in_set(fd, &n->interface, c->mcast_addr);
+    a->fds[NET_DATA] = fd;
+    int code = data_socket_bind(fd, a, c, beside, error, error_size);
+    if (code != 0 || !c->multicast)
+        return code;
+    code = multicast_in_set(fd, &a->interface, c->mcast_addr);
     if (code != 0)
         snprintf(error, error_size,
                  "interface %s cannot join the multicast group: %s; a node "
                  "list needs no multicast",
-                 n->interface.name, strerror(-code));
+                 a->interface.name, strerror(-code));
     return code;
 }
 
-int sockets_multicast_again(struct net *n)
+int sockets_open(struct attachment *a, const struct net_config *config,
+                 const struct attachment *beside, char *error,
+                 size_t error_size)
 {
-    const struct interface *i = &n->interface;
-    int code = multicast_out_set(n->fds[NET_TOKEN], i);
+    a->fds[NET_TOKEN] = a->fds[NET_DATA] = -1;
+    int code = token_socket_open(a, config, beside, error, error_size);
     if (code == 0)
-        code = multicast_in_set(n->fds[NET_DATA], i, n->config.mcast_addr);
-    return code == -EADDRINUSE ? 0 : code; /* it was a member still */
-}
-
-int sockets_open(struct net *n, char *error, size_t error_size)
-{
-    int code = token_socket_open(n, error, error_size);
-    if (code == 0)
-        code = data_socket_open(n, error, error_size);
-    if (code != 0)
-        return code;
+        code = data_socket_open(a, config, beside, error, error_size);
     int granted = 0;
     socklen_t size = sizeof granted;
-    if (getsockopt(n->fds[NET_DATA], SOL_SOCKET, SO_RCVBUF, &granted, &size) !=
-        0)
-        return -errno;
-    n->receive_buffer = (uint32_t)granted / 2; /* the kernel says double */
-    return 0;
+    if (code == 0 && getsockopt(a->fds[NET_DATA], SOL_SOCKET, SO_RCVBUF,
+                                &granted, &size) != 0)
+        code = -errno;
+    if (code != 0)
+        sockets_close(a);
+    a->receive_buffer = (uint32_t)granted / 2; /* the kernel says double */
+    return code;
+}
+
+void sockets_close(struct attachment *a)
+{
+    for (int i = 0; i < NET_CHANNEL_COUNT; i++) {
+        if (a->fds[i] >= 0)
+            close(a->fds[i]);
+        a->fds[i] = -1;
+    }
 }

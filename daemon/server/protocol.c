@@ -8,6 +8,7 @@
 #include "daemon/server/report.h"
 #include "ipc/spin.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -38,14 +39,14 @@ static const uint64_t hello_ns = 20000000;
 
 struct protocol {
     struct protocol_parts p;
-    uint64_t now_ns, wake_ns, start_ns, downcheck_ns;
+    uint64_t now_ns, wake_ns, start_ns;
     uint64_t busy_ns, submitted;  /* when and what clients last submitted */
     uint64_t taken;               /* how much in one round then */
     struct spin spin;             /* for more of that */
     uint64_t slept_ns, rested_ns; /* last sleep; not to spin until */
     uint64_t longest_round_ns;    /* loop_wait() not counted */
     uint64_t report_ns;           /* of the next report_tick() */
-    bool leaving, interface_up;
+    bool leaving;
     struct report report;
     uint64_t ring_seq_noted;
     uint8_t plain[DATAGRAM_SIZE_MAX];
@@ -157,6 +158,7 @@ static void datagram(struct protocol *p, const struct net_datagram *d)
         seal_open(p->p.seal, d->data, p->now_ns, p->plain, &opened);
     switch (result) {
     case SEAL_OK:
+        net_peer_learn(p->p.net, opened.node_id, &d->source);
         if (p->start_ns == 0)
             step(p, (struct totem_in){.kind = TOTEM_IN_PACKET,
                                       .packet = {p->plain, opened.plain_size}});
@@ -253,19 +255,6 @@ static void pause_notice(struct protocol *p, uint64_t now_ns)
               (unsigned long long)(late / 1000000), thrown);
 }
 
-static void interface_check(struct protocol *p)
-{
-    bool up = net_interface_up(p->p.net);
-    if (up != p->interface_up)
-        log_write(up ? LOG_LEVEL_NOTICE : LOG_LEVEL_ERROR, "NET",
-                  up ? "interface %s is up again"
-                     : "interface %s is down or lost its address; waiting for "
-                       "it",
-                  net_interface(p->p.net));
-    p->interface_up = up;
-    p->downcheck_ns = p->now_ns + p->p.config->timeout.downcheck_ns;
-}
-
 static void start(struct protocol *p)
 {
     p->start_ns = 0;
@@ -278,8 +267,6 @@ static void timers(struct protocol *p)
         start(p);
     if (p->start_ns == 0 && p->now_ns >= p->wake_ns)
         step(p, (struct totem_in){.kind = TOTEM_IN_TIMEOUT});
-    if (p->now_ns >= p->downcheck_ns)
-        interface_check(p);
     if (p->now_ns >= p->report_ns)
         p->report_ns = report_tick(&p->report, p->now_ns);
 }
@@ -309,7 +296,7 @@ static uint64_t sleep_until(struct protocol *p)
             wake = earlier(wake, doze_end);
     }
     wake = earlier(wake, server_wake_ns(p->p.server, p->now_ns));
-    return earlier(wake, earlier(p->downcheck_ns, p->report_ns));
+    return earlier(wake, p->report_ns);
 }
 
 static void busy_note(struct protocol *p)
@@ -376,30 +363,82 @@ static void wait_for_input(struct protocol *p)
 
 /* --- the loop ------------------------------------------------------------- */
 
-enum source { SOURCE_SERVER = 1, SOURCE_TOKEN, SOURCE_DATA, SOURCE_SIGNAL };
+enum source {
+    SOURCE_SERVER = 1,
+    SOURCE_TOKEN,
+    SOURCE_DATA,
+    SOURCE_SIGNAL,
+    SOURCE_MOVED
+};
+
+static int source_add(struct protocol *p, int fd, enum source source)
+{
+    return loop_add(p->p.loop, fd, EPOLLIN, (void *)(uintptr_t)source);
+}
+
+static int channels_add(struct protocol *p)
+{
+    int rc = source_add(p, net_fd(p->p.net, NET_TOKEN), SOURCE_TOKEN);
+    return rc != 0 ? rc
+                   : source_add(p, net_fd(p->p.net, NET_DATA), SOURCE_DATA);
+}
 
 static int sources_add(struct protocol *p)
 {
-    const struct {
-        int fd;
-        enum source source;
-    } sources[] = {{server_fd(p->p.server), SOURCE_SERVER},
-                   {net_fd(p->p.net, NET_TOKEN), SOURCE_TOKEN},
-                   {net_fd(p->p.net, NET_DATA), SOURCE_DATA},
-                   {p->p.signal_fd, SOURCE_SIGNAL}};
-    for (size_t i = 0; i < sizeof sources / sizeof *sources; i++) {
-        int rc = loop_add(p->p.loop, sources[i].fd, EPOLLIN,
-                          (void *)(uintptr_t)sources[i].source);
-        if (rc != 0)
-            return rc;
-    }
-    return 0;
+    int moved_fd = net_moved_fd(p->p.net);
+    int rc = source_add(p, server_fd(p->p.server), SOURCE_SERVER);
+    if (rc == 0)
+        rc = channels_add(p);
+    if (rc == 0)
+        rc = source_add(p, p->p.signal_fd, SOURCE_SIGNAL);
+    if (rc == 0 && moved_fd >= 0)
+        rc = source_add(p, moved_fd, SOURCE_MOVED);
+    return rc;
+}
+
+static void hello(struct protocol *p)
+{
+    uint8_t packet[SEAL_HANDSHAKE_SIZE_MAX];
+    size_t n = seal_hello(p->p.seal, packet);
+    memcpy(net_claim(p->p.net, n), packet, n);
+    net_commit_all(p->p.net, n);
+    memcpy(net_claim(p->p.net, n), packet, n);
+    net_commit_peers(p->p.net, n);
+    net_flush(p->p.net);
+}
+
+static void address_tell(struct protocol *p)
+{
+    struct in_addr address = net_local_address(p->p.net);
+    char text[INET_ADDRSTRLEN];
+    inet_ntop(AF_INET, &address, text, sizeof text);
+    server_address_set(p->p.server, text);
+}
+
+/* The hello to each peer has this host ask for the peers' hardware addresses,
+ * from which theirs learn its own: otherwise they may go on for half a minute
+ * to send to the interface that had the address. */
+static void follow(struct protocol *p)
+{
+    if (!net_moved(p->p.net))
+        return;
+    loop_remove(p->p.loop, net_fd(p->p.net, NET_TOKEN));
+    loop_remove(p->p.loop, net_fd(p->p.net, NET_DATA));
+    net_follow(p->p.net);
+    address_tell(p);
+    hello(p);
+    int rc = channels_add(p);
+    if (rc == 0)
+        return;
+    log_write(LOG_LEVEL_ERROR, "NET", "new sockets cannot be polled: %s",
+              strerror(-rc));
+    p->leaving = true;
 }
 
 static void round_once(struct protocol *p)
 {
     struct loop_event e;
-    bool token = false, data = false, server = false;
+    bool token = false, data = false, server = false, moved = false;
     wait_for_input(p);
     uint64_t now = loop_now_ns();
     pause_notice(p, now);
@@ -418,8 +457,13 @@ static void round_once(struct protocol *p)
         case SOURCE_SIGNAL:
             signals(p);
             break;
+        case SOURCE_MOVED:
+            moved = true;
+            break;
         }
     }
+    if (moved)
+        follow(p);
     timers(p);
     if (token || data) {
         receive_all(p, token);
@@ -437,29 +481,18 @@ static void round_once(struct protocol *p)
         p->longest_round_ns = spent;
 }
 
-static void hello(struct protocol *p)
-{
-    uint8_t packet[SEAL_HANDSHAKE_SIZE_MAX];
-    size_t n = seal_hello(p->p.seal, packet);
-    memcpy(net_claim(p->p.net, n), packet, n);
-    net_commit_all(p->p.net, n);
-    net_flush(p->p.net);
-}
-
 int protocol_run(const struct protocol_parts *parts)
 {
     struct protocol *p = calloc(1, sizeof *p);
     if (p == NULL)
         return -ENOMEM;
     p->p = *parts;
-    p->interface_up = true;
     p->now_ns = loop_now_ns();
     p->slept_ns = p->now_ns;
     spin_init(&p->spin, p->p.spin_ns);
     p->spin.costly = true;
     p->wake_ns = UINT64_MAX;
     p->start_ns = p->now_ns + hello_ns;
-    p->downcheck_ns = p->now_ns + p->p.config->timeout.downcheck_ns;
     report_init(&p->report, &p->p, p->now_ns);
     p->report_ns = report_tick(&p->report, p->now_ns);
     int rc = sources_add(p);

@@ -480,6 +480,12 @@ uint64_t server_wake_ns(const struct server *s, uint64_t now_ns)
     return now_ns + (left_ns < clock_look_ns ? left_ns : clock_look_ns);
 }
 
+void server_address_set(struct server *s, const char *address)
+{
+    clm_address_set(s->clm,
+                    (struct bytes){(const uint8_t *)address, strlen(address)});
+}
+
 void server_time(struct server *s)
 {
     if (ckpt_wake_ns(s->ckpt) != INT64_MAX)

@@ -85,6 +85,9 @@ uint32_t server_backlog(const struct server *s);
 /* Hands a message or configuration to the clients it concerns. */
 void server_deliver(struct server *s, const struct group_event *event);
 
+/* This node's address, as text, is another one from now on. */
+void server_address_set(struct server *s, const char *address);
+
 /* Wakes the clients that sleep and got something since the last call: one
  * wake-up per client, however many messages. */
 void server_flush(struct server *s);

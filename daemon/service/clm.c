@@ -292,6 +292,15 @@ void clm_configuration(struct clm *c, const struct totem_configuration *conf)
     c->to_send = true;
 }
 
+void clm_address_set(struct clm *c, struct bytes address)
+{
+    struct ipc_clm_node *self = &c->config.self;
+
+    CHECK(address.n <= sizeof self->address);
+    memcpy(self->address, address.p, address.n);
+    self->address_length = (uint16_t)address.n;
+}
+
 bool clm_message(struct clm *c, uint32_t sender, struct bytes data)
 {
     struct totem_ring_id epoch;

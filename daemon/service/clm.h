@@ -62,6 +62,10 @@ bool clm_message(struct clm *c, uint32_t sender, struct bytes data);
 bool clm_message_next(struct clm *c, struct bytes *message);
 void clm_message_sent(struct clm *c);
 
+/* The own node has another address, which the others are told with the next
+ * regular configuration. */
+void clm_address_set(struct clm *c, struct bytes address);
+
 /* --- views ---------------------------------------------------------------- */
 
 /* The own node first, then ascending by id. */

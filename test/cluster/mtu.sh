@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-3-Clause
 # A node with another packet size: no ring with it, the reason in both logs, and
-# the ring of the others is not disturbed by it.
+# the ring of the others is not disturbed by it. A node whose interface gets
+# another MTU while it runs says so.
 . "$(dirname "$0")/../lib.sh"
 cluster_enter "$@"
 network 3
@@ -23,4 +24,17 @@ stop 3
 configure 3
 start 3
 all_members 3 && ok "with the same netmtu, one ring of three"
+
+# says TEXT PATTERN
+says() {
+    check "$1: $(logged 3 "$2" 4; grep -E "$2" "$S/daemon3.log" | tail -n 1)" \
+        logged 3 "$2" 0
+}
+
+at 3 ip link set eth0 mtu 1400
+says "an MTU that is lowered is named, with the remedy" \
+    'MTU of interface eth0 is now 1400, .* up to 1500 bytes.*netmtu to 1400'
+at 3 ip link set eth0 mtu 1500
+says "so is its return" 'MTU of interface eth0 is 1500 again'
+all_members 3 && ok "one ring of three"
 finish

@@ -351,6 +351,26 @@ static void test_exchange(void)
 }
 
 /* Which part goes on. The machine is node 1, from view 40, alone. */
+/* A node that has another address says so in the next exchange. */
+static void test_readdressed(void)
+{
+    static const char address[] = "10.77.0.33";
+    struct totem_configuration first = conf_of(4, (uint32_t[]){1, 2, 0});
+    struct totem_configuration next = conf_of(8, (uint32_t[]){1, 2, 0});
+    struct clm *c = new_clm(1, 101);
+    exchange(c, 1, &first, &no_view, 0);
+    expect_nothing(c);
+    clm_address_set(c,
+                    (struct bytes){(const uint8_t *)address, strlen(address)});
+    CU_ASSERT(memcmp(clm_view_get(c)->nodes[0].address, address,
+                     strlen(address)) != 0);
+    exchange(c, 1, &next, &first.ring_id, 4);
+    const struct ipc_clm_node *n = &clm_view_get(c)->nodes[0];
+    CU_ASSERT_EQUAL_FATAL(n->address_length, strlen(address));
+    CU_ASSERT(memcmp(n->address, address, strlen(address)) == 0);
+    clm_free(c);
+}
+
 static void test_parts(void)
 {
     static const uint32_t all[] = {1, 2, 3, 4, 5, 0};
@@ -1080,12 +1100,18 @@ static void test_random(void)
            world.views, world.cut, world.split, world.ties);
 }
 
-static const struct unit_test tests[] = {
-    {"flags", test_flags},       {"alone", test_alone},
-    {"layout", test_layout},     {"exchange", test_exchange},
-    {"parts", test_parts},       {"origin", test_origin},
-    {"tracking", test_tracking}, {"current", test_current},
-    {"gone", test_gone},         {"restart", test_restart},
-    {"largest", test_largest},   {"malformed", test_malformed},
-    {"random", test_random}};
+static const struct unit_test tests[] = {{"flags", test_flags},
+                                         {"alone", test_alone},
+                                         {"layout", test_layout},
+                                         {"exchange", test_exchange},
+                                         {"another address", test_readdressed},
+                                         {"parts", test_parts},
+                                         {"origin", test_origin},
+                                         {"tracking", test_tracking},
+                                         {"current", test_current},
+                                         {"gone", test_gone},
+                                         {"restart", test_restart},
+                                         {"largest", test_largest},
+                                         {"malformed", test_malformed},
+                                         {"random", test_random}};
 UNIT_MAIN("clm service", tests)
