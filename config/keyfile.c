@@ -70,6 +70,22 @@ static int read_key(const char *path, int fd, uint8_t key[CONFIG_KEY_SIZE],
     return 0;
 }
 
+/* A file of zeros, of one word again and again, or with a few bytes written. Of
+ * 127 pairs of neighbours, a random key has nearly as many different ones. */
+static bool repeats_itself(const uint8_t key[CONFIG_KEY_SIZE])
+{
+    enum { DIFFERENT_MIN = 32 };
+    uint8_t seen[65536 / 8] = {0};
+    unsigned different = 0;
+    for (size_t i = 0; i + 1 < CONFIG_KEY_SIZE; i++) {
+        unsigned pair = (unsigned)key[i] << 8 | key[i + 1];
+        different += (seen[pair / 8] >> pair % 8 & 1) == 0;
+        seen[pair / 8] |= (uint8_t)(1 << pair % 8);
+    }
+    explicit_bzero(seen, sizeof seen);
+    return different < DIFFERENT_MIN;
+}
+
 int config_key_load(const char *path, uint8_t key[CONFIG_KEY_SIZE], char *error,
                     size_t error_size)
 {
@@ -84,6 +100,11 @@ int config_key_load(const char *path, uint8_t key[CONFIG_KEY_SIZE], char *error,
     int result = check_file(path, fd, error, error_size);
     if (result == 0)
         result = read_key(path, fd, key, error, error_size);
+    if (result == 0 && repeats_itself(key))
+        result = refuse(error, error_size, -EINVAL,
+                        "key file %s: its bytes repeat themselves, so that it "
+                        "is no random key; make a new one with keygen",
+                        path);
     if (result != 0)
         explicit_bzero(key, CONFIG_KEY_SIZE);
     close(fd);

@@ -2,6 +2,7 @@
 /* aisexec - reads the config and the key, makes the parts, takes the privileges
  * it can get, runs the protocol thread. Wiring only. */
 #include "config/config.h"
+#include "daemon/base/limit.h"
 #include "daemon/base/log.h"
 #include "daemon/server/protocol.h"
 #include "daemon/server/wakeup.h"
@@ -21,6 +22,7 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -99,6 +101,23 @@ static void options_parse(int argc, char **argv, struct options *o)
 
 /* --- going to the background ---------------------------------------------- */
 
+/* A file in its place would take all that is meant for nobody. */
+static bool null_device_is_there(void)
+{
+    struct stat st = {0};
+    int error = stat("/dev/null", &st) != 0                           ? errno
+                : !S_ISCHR(st.st_mode) || st.st_rdev != makedev(1, 3) ? ENODEV
+                : access("/dev/null", R_OK | W_OK) != 0               ? errno
+                                                                      : 0;
+    if (error == 0)
+        return true;
+    fprintf(stderr,
+            "aisexec: /dev/null is not there to be used as the null device: "
+            "%s; make it again (mknod -m 666 /dev/null c 1 3)\n",
+            strerror(error));
+    return false;
+}
+
 /* What the caller left open is not this process's to keep, and its umask not to
  * decide who can reach the socket. Without standard streams, the first files
  * opened would be taken for them. */
@@ -166,12 +185,24 @@ static void schedule(const struct config_runtime *c)
     int highest = sched_get_priority_max(policy);
     struct sched_param param = {
         .sched_priority = c->priority != 0 ? (int)c->priority : highest};
-    if (sched_setscheduler(0, policy | SCHED_RESET_ON_FORK, &param) != 0)
-        log_write(LOG_LEVEL_WARNING, "MAIN",
-                  "not able to get real-time priority %d: %s; latency may "
-                  "suffer under load (run as root, or set RLIMIT_RTPRIO, or "
-                  "runtime { policy = other })",
-                  param.sched_priority, strerror(errno));
+    if (sched_setscheduler(0, policy | SCHED_RESET_ON_FORK, &param) == 0)
+        return;
+    int error = errno;
+    struct limit_process self = limit_process_get();
+    const char *way = limit_way_to(&self, LIMIT_REAL_TIME);
+    char remedy[160];
+    if (way == NULL)
+        snprintf(remedy, sizeof remedy,
+                 "its control group has no real-time time: start it in another "
+                 "one, or raise cpu.rt_runtime_us of this one");
+    else
+        snprintf(remedy, sizeof remedy,
+                 "%s, or set RLIMIT_RTPRIO to %d (ulimit -r, LimitRTPRIO)", way,
+                 param.sched_priority);
+    log_write(LOG_LEVEL_WARNING, "MAIN",
+              "not able to get real-time priority %d: %s; latency may suffer "
+              "under load (%s, or set runtime { policy = other })",
+              param.sched_priority, strerror(error), remedy);
 }
 
 /* With all future pages locked, what is mapped counts against the limit even if
@@ -202,11 +233,16 @@ static void lock_pages(const struct config_runtime *c)
             return;
         errno = ENOMEM;
     }
+    int error = errno;
+    struct limit_process self = limit_process_get();
+    const char *way = limit_way_to(&self, LIMIT_LOCK);
     log_write(LOG_LEVEL_WARNING, "MAIN",
               "not able to lock pages: %s; harmless unless the host swaps "
-              "(run as root, or with RLIMIT_MEMLOCK unlimited, or set "
-              "runtime { lock_memory = off })",
-              strerror(errno));
+              "(%s%s, or set runtime { lock_memory = off })",
+              strerror(error), way != NULL ? way : "free some memory",
+              way != NULL ? ", or set RLIMIT_MEMLOCK to unlimited (ulimit -l, "
+                            "LimitMEMLOCK)"
+                          : "");
     munlockall();
 }
 
@@ -316,20 +352,38 @@ static int ringstate_make(struct daemon *d)
 /* A packet's claim on a receive buffer, the kernel's structures included. */
 enum { PACKET_OVERHEAD = 1024 };
 
+/* What would get the buffer that the window needs: the file asks for too
+ * little, or the system gave less than it asked for. */
+static void buffer_remedy(const struct daemon *d, uint64_t need, char *text,
+                          size_t size)
+{
+    uint32_t asked = d->config.totem.receive_buffer_bytes;
+    struct limit_process self = limit_process_get();
+    const char *way = limit_way_to(&self, LIMIT_LARGE_BUFFERS);
+    if (net_receive_buffer(d->parts.net) >= asked)
+        snprintf(text, size, "set totem { receive_buffer } to %llu",
+                 (unsigned long long)need);
+    else
+        snprintf(text, size, "set net.core.rmem_max to %u%s%s", asked,
+                 way != NULL ? ", or " : "", way != NULL ? way : "");
+}
+
 static uint32_t window(const struct daemon *d, uint32_t packet_size)
 {
     uint32_t wanted = d->config.totem.window_packets;
-    uint64_t room = net_receive_buffer(d->parts.net) /
-                    (uint64_t)(packet_size + PACKET_OVERHEAD);
+    uint64_t each = packet_size + PACKET_OVERHEAD;
+    uint64_t room = net_receive_buffer(d->parts.net) / each;
+    char remedy[128];
     if (room < 8)
         room = 8;
     if (room >= wanted)
         return wanted;
+    buffer_remedy(d, wanted * each, remedy, sizeof remedy);
     log_write(LOG_LEVEL_WARNING, "MAIN",
               "receive buffer of %u bytes: window of %llu packets instead of "
-              "%u (run as root, or raise net.core.rmem_max)",
+              "%u (%s)",
               net_receive_buffer(d->parts.net), (unsigned long long)room,
-              wanted);
+              wanted, remedy);
     return (uint32_t)room;
 }
 
@@ -463,8 +517,9 @@ static int make_all(struct daemon *d)
         if (rc == 0)
             continue;
         if (d->error[0] == '\0') {
+            char why[LIMIT_TEXT_SIZE];
             snprintf(d->error, sizeof d->error, "start failed: %s",
-                     strerror(-rc));
+                     limit_explain(-rc, why));
             fail(d, rc);
         }
         return rc;
@@ -510,6 +565,9 @@ static int run(struct daemon *d, int start_fd)
 int main(int argc, char **argv)
 {
     static struct daemon d = {.parts = {.signal_fd = -1}};
+    /* A file that would be larger than its limit: the call fails, and what it
+     * was for is reported. */
+    signal(SIGXFSZ, SIG_IGN);
     options_parse(argc, argv, &d.options);
     if (config_load(d.options.config_path, &d.config, d.error,
                     sizeof d.error) != 0) {
@@ -521,6 +579,8 @@ int main(int argc, char **argv)
         config_free(&d.config);
         return 0;
     }
+    if (!null_device_is_there())
+        return 1;
     inherited_drop(d.options.foreground);
     int start_fd = -1;
     if (!d.options.foreground && (start_fd = background()) < 0) {

@@ -254,6 +254,7 @@ int main(int argc, char **argv)
         usage(stderr);
         return 2;
     }
+    signal(SIGXFSZ, SIG_IGN); /* a limit that is met is told as an error */
     printf("Openais Authentication key generator.\n");
     fflush(stdout);
     return key_make(&target) == 0 ? 0 : 1;

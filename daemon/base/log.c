@@ -17,6 +17,7 @@
  * `direct_lock`, which no writer takes before log_stop() has begun. */
 #include "daemon/base/log.h"
 
+#include "daemon/base/limit.h"
 #include "daemon/base/thread.h"
 
 #include <errno.h>
@@ -153,7 +154,7 @@ static int sink_write(struct fd_sink *s, const char *data, size_t size)
 
 static void sink_put(struct fd_sink *s, const char *data, size_t size)
 {
-    char note[160];
+    char note[64 + LIMIT_TEXT_SIZE], why[LIMIT_TEXT_SIZE];
     int error = 0;
     if (s->fd < 0)
         return;
@@ -163,7 +164,7 @@ static void sink_put(struct fd_sink *s, const char *data, size_t size)
         int n = snprintf(note, sizeof note,
                          "LOG: %" PRIu64 " lines could not be written here: "
                          "%s\n",
-                         s->lost, strerror(s->last_error));
+                         s->lost, limit_explain(s->last_error, why));
         error = sink_write(s, note, (size_t)n);
         if (error == 0)
             s->lost = 0;

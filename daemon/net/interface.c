@@ -2,6 +2,7 @@
 /* interface.c - which interface carries the ring. */
 #include "daemon/net/internal.h"
 
+#include "daemon/base/limit.h"
 #include "daemon/base/log.h"
 
 #include <arpa/inet.h>
@@ -155,12 +156,12 @@ int interface_find(struct interface *found, struct rivals *rivals,
                    const struct interface *now, struct in_addr wanted,
                    char *error, size_t error_size)
 {
-    char text[INET_ADDRSTRLEN];
+    char text[INET_ADDRSTRLEN], why[LIMIT_TEXT_SIZE];
     struct ifaddrs *all;
     if (getifaddrs(&all) != 0) {
         int code = -errno;
         snprintf(error, error_size, "the interfaces cannot be listed: %s",
-                 strerror(-code));
+                 limit_explain(-code, why));
         return code;
     }
     bool any = interface_choose(found, rivals, all, now, wanted);

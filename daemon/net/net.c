@@ -4,6 +4,7 @@
 #include "daemon/net/internal.h"
 
 #include "daemon/base/check.h"
+#include "daemon/base/limit.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -95,6 +96,7 @@ static int net_init(struct net *n, char *error, size_t error_size)
 {
     const struct net_config *c = &n->config;
     struct interface *i = &n->at.interface;
+    char why[LIMIT_TEXT_SIZE];
     struct rivals rivals;
     int code = interface_find(i, &rivals, NULL, c->bind_net, error, error_size);
     if (code == 0)
@@ -120,13 +122,14 @@ static int net_init(struct net *n, char *error, size_t error_size)
     if (code != 0)
         snprintf(error, error_size,
                  "the thread that watches the interface cannot start: %s",
-                 strerror(-code));
+                 limit_explain(-code, why));
     return code;
 }
 
 int net_open(struct net **out, const struct net_config *config, char *error,
              size_t error_size)
 {
+    char why[LIMIT_TEXT_SIZE];
     int code = config_check(config, error, error_size);
     if (code != 0)
         return code;
@@ -148,7 +151,7 @@ int net_open(struct net **out, const struct net_config *config, char *error,
     return 0;
 
 err0:
-    snprintf(error, error_size, "%s", strerror(-code));
+    snprintf(error, error_size, "%s", limit_explain(-code, why));
 err1:
     net_close(n);
     return code;

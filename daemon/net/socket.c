@@ -3,6 +3,8 @@
  * them. */
 #include "daemon/net/internal.h"
 
+#include "daemon/base/limit.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/udp.h>
@@ -105,10 +107,11 @@ static int token_socket_open(struct attachment *a, const struct net_config *c,
                              const struct attachment *beside, char *error,
                              size_t error_size)
 {
+    char why[LIMIT_TEXT_SIZE];
     const struct interface *i = &a->interface;
     int fd = socket_make(c);
     if (fd < 0) {
-        snprintf(error, error_size, "no socket: %s", strerror(-fd));
+        snprintf(error, error_size, "no socket: %s", limit_explain(-fd, why));
         return fd;
     }
     a->fds[NET_TOKEN] = fd;
@@ -154,9 +157,10 @@ static int data_socket_open(struct attachment *a, const struct net_config *c,
                             const struct attachment *beside, char *error,
                             size_t error_size)
 {
+    char why[LIMIT_TEXT_SIZE];
     int fd = socket_make(c);
     if (fd < 0) {
-        snprintf(error, error_size, "no socket: %s", strerror(-fd));
+        snprintf(error, error_size, "no socket: %s", limit_explain(-fd, why));
         return fd;
     }
     a->fds[NET_DATA] = fd;

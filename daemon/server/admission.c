@@ -2,6 +2,7 @@
 #include "daemon/server/admission.h"
 
 #include "daemon/base/check.h"
+#include "daemon/base/limit.h"
 #include "daemon/base/thread.h"
 #include "daemon/server/internal.h"
 #include "daemon/server/view.h"
@@ -14,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -237,6 +239,7 @@ static void admit(struct admission *a, struct pending *p,
     struct client_sizes sizes = client_sizes(&a->config, hello);
     uint64_t charge = client_charge(&a->config, &sizes);
     const char *why = over_quota(a, p->peer.uid, charge);
+    char text[LIMIT_TEXT_SIZE];
     struct client *c;
     int segment_fd, error;
 
@@ -251,7 +254,7 @@ static void admit(struct admission *a, struct pending *p,
     if (c == NULL) {
         turn_away(a, p,
                   error == -ENOMEM ? IPC_ERR_NO_MEMORY : IPC_ERR_NO_RESOURCES,
-                  strerror(-error));
+                  limit_explain(-error, text));
         return;
     }
     c->pid = p->peer.pid;
@@ -365,6 +368,11 @@ static int pending_expire(struct admission *a)
 
 /* --- accepting ------------------------------------------------------------ */
 
+static int spare_open(void)
+{
+    return eventfd(0, EFD_CLOEXEC);
+}
+
 /* All descriptors are used up. The listening socket would be readable for ever,
  * so the next connection is taken with the spare one, and refused. */
 static void refuse_without_fds(struct admission *a)
@@ -379,7 +387,7 @@ static void refuse_without_fds(struct admission *a)
         refuse(a, fd, IPC_ERR_NO_RESOURCES);
         close(fd);
     }
-    a->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    a->spare_fd = spare_open();
     if (log_limit_pass(&a->log_fds, server_now_ns(), 1, &suppressed))
         log_write(LOG_LEVEL_ERROR, "IPC",
                   "no file descriptor left for a client; raise the limit "
@@ -625,7 +633,7 @@ static int start(struct admission *a)
     int rc;
 
     a->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    a->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    a->spare_fd = spare_open();
     if (a->epoll_fd < 0 || a->spare_fd < 0 ||
         epoll_ctl(a->epoll_fd, EPOLL_CTL_ADD, a->listen_fd, &listen_event) !=
             0 ||
@@ -643,6 +651,7 @@ int admission_open(struct admission **out, const struct server_config *config,
                    size_t error_size)
 {
     struct admission *a = calloc(1, sizeof *a);
+    char text[LIMIT_TEXT_SIZE];
     int rc = -ENOMEM;
 
     snprintf(error, error_size, "no memory for clients");
@@ -667,6 +676,9 @@ int admission_open(struct admission **out, const struct server_config *config,
     }
     raise_fd_limit(config->client_max);
     rc = mailbox_open(&a->inbox);
+    if (rc != 0)
+        snprintf(error, error_size, "cannot prepare for clients: %s",
+                 limit_explain(-rc, text));
     if (rc == 0)
         rc = open_socket(a, error, error_size);
     if (rc != 0)
@@ -674,7 +686,7 @@ int admission_open(struct admission **out, const struct server_config *config,
     rc = start(a);
     if (rc != 0) {
         snprintf(error, error_size, "cannot start the threads for clients: %s",
-                 strerror(-rc));
+                 limit_explain(-rc, text));
         goto err;
     }
     *out = a;

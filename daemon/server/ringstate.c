@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "daemon/server/ringstate.h"
 
+#include "daemon/base/limit.h"
 #include "daemon/base/log.h"
 #include "daemon/base/thread.h"
 
@@ -146,12 +147,13 @@ static int reserve(struct ringstate *r, uint64_t seq)
         r->failed_in_a_row = 0;
         return 0;
     }
+    char why[LIMIT_TEXT_SIZE];
     atomic_fetch_add_explicit(&r->failures, 1, memory_order_relaxed);
     if (r->failed_in_a_row++ == 0)
         log_write(LOG_LEVEL_WARNING, "RING",
                   "cannot keep the ring sequence in %s/%s: %s; going on, "
                   "trying again",
-                  r->dir, r->file, strerror(-result));
+                  r->dir, r->file, limit_explain(-result, why));
     return result;
 }
 
@@ -236,12 +238,13 @@ static void first_write(struct ringstate *r, char *error, size_t error_size)
                               memory_order_relaxed);
         return;
     }
+    char why[LIMIT_TEXT_SIZE];
     r->failed_in_a_row = 1;
     atomic_store_explicit(&r->failures, 1, memory_order_relaxed);
     snprintf(error, error_size,
              "%s/%s: %s; the ring sequence is not kept over restarts until "
              "the file can be written",
-             r->dir, r->file, strerror(-result));
+             r->dir, r->file, limit_explain(-result, why));
 }
 
 static int fill_names(struct ringstate *r, const char *dir, const char *name)
@@ -287,8 +290,9 @@ err1:
     free(r->dir);
     free(r);
 err0:
+    char why[LIMIT_TEXT_SIZE];
     snprintf(error, error_size, "state directory %s, name %s: %s", dir, name,
-             strerror(-result));
+             limit_explain(-result, why));
     return result;
 }
 

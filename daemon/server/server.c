@@ -2,6 +2,7 @@
 #include "daemon/server/server.h"
 
 #include "daemon/base/check.h"
+#include "daemon/base/limit.h"
 #include "daemon/server/admission.h"
 #include "daemon/server/internal.h"
 #include "daemon/server/view.h"
@@ -12,6 +13,7 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -92,13 +94,49 @@ static void warn_of_small_overflow(const struct server_config *c)
 }
 
 /* Blocks are powers of two, and what was replaced is still there for a while.
- * Pages come into being when they are written to. */
+ */
+static uint64_t arena_size(const struct server_config *c)
+{
+    return c->ckpt_direct ? 2 * c->ckpt_bytes_max + ((uint64_t)64 << 20) : 0;
+}
+
+/* Memory that is shared with programs is a file to the kernel, its limit on the
+ * size of files too. */
+static int raise_file_limit(const struct server_config *c, char *error,
+                            size_t error_size)
+{
+    const struct ipc_hello largest = {.service = IPC_SERVICE_CKPT};
+    struct client_sizes sizes = client_sizes(c, &largest);
+    uint64_t client = client_charge(c, &sizes), arena = arena_size(c);
+    rlim_t need = client > arena ? client : arena;
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_FSIZE, &limit) != 0 || limit.rlim_cur >= need)
+        return 0;
+    if (limit.rlim_max >= need) {
+        limit.rlim_cur = limit.rlim_max;
+        if (setrlimit(RLIMIT_FSIZE, &limit) == 0)
+            return 0;
+    }
+    snprintf(error, error_size,
+             "the limit on the size of a file is %llu bytes (ulimit -f, "
+             "LimitFSIZE), but %s %llu: raise it, or %s",
+             (unsigned long long)limit.rlim_cur,
+             arena > client ? "checkpoints take up to" : "a client takes",
+             (unsigned long long)need,
+             arena > client ? "lower ckpt { memory_max }, or set ckpt { direct "
+                              "= off }"
+                            : "lower the sizes in ipc { }");
+    return -EFBIG;
+}
+
+/* Pages come into being when they are written to. */
 static void open_arena(struct server *s)
 {
-    uint64_t size = 2 * s->config.ckpt_bytes_max + ((uint64_t)64 << 20);
+    uint64_t size = arena_size(&s->config);
+    char why[LIMIT_TEXT_SIZE];
 
     size &= ~(uint64_t)(ARENA_HEADER_SIZE - 1);
-    s->arena_fd = -1;
     if (!s->config.ckpt_direct)
         return;
     s->arena_fd = arena_create(&s->arena, size);
@@ -109,9 +147,9 @@ static void open_arena(struct server *s)
         return;
     }
     log_write(LOG_LEVEL_WARNING, "IPC",
-              "no memory for programs to read checkpoints in by themselves: "
-              "%s; they will ask for each read",
-              strerror(-s->arena_fd));
+              "no memory for programs to read checkpoints in by themselves, "
+              "%llu bytes: %s; they will ask for each read",
+              (unsigned long long)size, limit_explain(-s->arena_fd, why));
     s->arena_fd = -1;
 }
 
@@ -174,6 +212,7 @@ static int open_polling(struct server *s)
 int server_open(struct server **out, const struct server_config *config,
                 char *error, size_t error_size)
 {
+    char why[LIMIT_TEXT_SIZE];
     struct server *s;
     int rc = check_config(config, error, error_size);
 
@@ -188,6 +227,10 @@ int server_open(struct server **out, const struct server_config *config,
     s->config.overflow_bytes = round_overflow(config->overflow_bytes);
     warn_of_small_overflow(&s->config);
     s->epoll_fd = s->inbox.fd = -1;
+    s->arena_fd = -1;
+    rc = raise_file_limit(&s->config, error, error_size);
+    if (rc != 0)
+        goto err;
     open_arena(s);
     rc = open_services(s);
     if (rc == 0)
@@ -196,7 +239,7 @@ int server_open(struct server **out, const struct server_config *config,
         rc = open_workers(s);
     if (rc != 0) {
         snprintf(error, error_size, "cannot prepare for clients: %s",
-                 strerror(-rc));
+                 limit_explain(-rc, why));
         goto err;
     }
     rc = admission_open(&s->admission, &s->config,

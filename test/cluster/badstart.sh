@@ -42,6 +42,14 @@ chmod 444 "$S/openkey"
 configure 1 totem.keyfile="$S/openkey"
 refused "key that others can read" "$S/openkey.*(chmod|mode)"
 
+for byte in '\000' '\377' 'secret..'; do
+    rm -f "$S/dullkey"
+    for _ in $(seq 128); do printf "$byte"; done | head -c 128 >"$S/dullkey"
+    chmod 400 "$S/dullkey"
+    configure 1 totem.keyfile="$S/dullkey"
+    refused "key of '$byte' again and again" "$S/dullkey.*no random key.*keygen"
+done
+
 configure 1 totem.tokn=5
 refused "unknown key" "node1.conf:$(line tokn).*tokn"
 configure 1 timeout.token=soon

@@ -30,6 +30,8 @@ all_members 3 && ok "3 nodes form one ring"
 for i in 1 2; do
     check "node $i's daemon is not root's" \
         [ "$(awk '/^Uid/ { print $2 }' /proc/"${daemon[$i]}"/status)" = 65534 ]
+    check "node $i: $(grep 'real-time' "$S/daemon$i.log")" \
+        logged $i 'real-time priority .*run it as root, or set RLIMIT_RTPRIO'
     if [ -n "$SAN" ]; then
         skip "node $i's warning: under a sanitizer mlockall() does nothing"
         continue

@@ -654,7 +654,7 @@ static const char *const allowed =
     "snprintf|str(error|len)|clock_gettime|pthread_(atfork|join|once|self|"
     "(mutex|cond)(attr)?_[a-z]*)|epoll_c(tl|reate1)|eventfd|socket|socketpair|"
     "connect|inet_ntop|"
-    "setsockopt|shutdown|close|getrandom|munmap";
+    "(get|set)rlimit|setsockopt|shutdown|close|getrandom|munmap";
 
 /* What the objects ask for, less what ours define and what is wrapped. */
 static inline void list_whole(const char *objects)

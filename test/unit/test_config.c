@@ -444,17 +444,22 @@ static void test_default_path(void)
 
 static char key_path[] = "/tmp/openais-key-XXXXXX";
 
-static void key_file(size_t size, mode_t mode)
+static void key_file_of(const uint8_t *bytes, size_t size, mode_t mode)
 {
-    uint8_t bytes[256];
-    for (size_t i = 0; i < sizeof bytes; i++)
-        bytes[i] = (uint8_t)(i + 1);
     strcpy(key_path + strlen(key_path) - 6, "XXXXXX");
     int fd = mkstemp(key_path);
     CU_ASSERT_FATAL(fd >= 0);
     CU_ASSERT_EQUAL_FATAL(write(fd, bytes, size), (ssize_t)size);
     fchmod(fd, mode);
     close(fd);
+}
+
+static void key_file(size_t size, mode_t mode)
+{
+    uint8_t bytes[256];
+    for (size_t i = 0; i < sizeof bytes; i++)
+        bytes[i] = (uint8_t)(i + 1);
+    key_file_of(bytes, size, mode);
 }
 
 static void expect_key(int result, const char *text)
@@ -484,6 +489,29 @@ static void test_key(void)
     expect_key(0, "");
     unlink(key_path);
     expect_key(-ENOENT, "keygen");
+}
+
+/* Files that nobody drew at random: one byte, a word, a few bytes among zeros,
+ * again and again. */
+static void test_dull_key(void)
+{
+    static const char *const words[] = {"\xff", "ab", "correct horse battery"};
+    uint8_t key[CONFIG_KEY_SIZE] = {0};
+    key_file_of(key, sizeof key, 0400);
+    expect_key(-EINVAL, "no random key");
+    unlink(key_path);
+    for (size_t i = 0; i < 12; i++)
+        key[i * 10] = (uint8_t)(i + 1);
+    key_file_of(key, sizeof key, 0400);
+    expect_key(-EINVAL, "no random key");
+    unlink(key_path);
+    for (size_t w = 0; w < sizeof words / sizeof *words; w++) {
+        for (size_t i = 0; i < sizeof key; i++)
+            key[i] = (uint8_t)words[w][i % strlen(words[w])];
+        key_file_of(key, sizeof key, 0400);
+        expect_key(-EINVAL, "no random key");
+        unlink(key_path);
+    }
 }
 
 static void test_key_size(void)
@@ -551,6 +579,7 @@ static const struct unit_test tests[] = {
     {"default path", test_default_path},
     {"key", test_key},
     {"key: size", test_key_size},
+    {"key: no random one", test_dull_key},
     {"key: mode", test_key_mode},
     {"key: owner", test_key_owner},
     {"key: kind of file", test_key_kind},
