@@ -183,6 +183,17 @@ static const struct trace_move *move_find(struct trace *t, uint32_t process,
     return &t->moves[t->move_count++];
 }
 
+/* So many in the regular configuration, and after it. */
+static uint32_t in_regular(const struct trace_stay *s)
+{
+    return s->transitional - s->first;
+}
+
+static uint32_t in_transitional(const struct trace_stay *s)
+{
+    return s->end - s->transitional;
+}
+
 static uint32_t first_difference(const struct trace_process *p,
                                  const struct trace_stay *a,
                                  const struct trace_process *q,
@@ -195,7 +206,10 @@ static uint32_t first_difference(const struct trace_process *p,
     return i;
 }
 
-/* Failure atomicity, and one transitional configuration for all of them. */
+/* Failure atomicity, and one transitional configuration for all of them. Those
+ * who go together deliver the same in the regular configuration and the same in
+ * the transitional one: one order of the same messages, divided at one place.
+ */
 static void check_move(struct trace *t, uint32_t process, uint32_t stay)
 {
     const struct trace_process *p = &t->processes[process];
@@ -204,16 +218,18 @@ static void check_move(struct trace *t, uint32_t process, uint32_t stay)
     const struct trace_move *move = move_find(t, process, stay, hash);
     const struct trace_process *q = &t->processes[move->process];
     const struct trace_stay *other = &q->stays[move->stay];
-    if (move->hash != hash || s->end - s->first != other->end - other->first)
+    if (move->hash != hash || in_regular(s) != in_regular(other) ||
+        in_transitional(s) != in_transitional(other))
         trace_fail(t,
                    "atomicity: %s and %s go together from %s to %s, but "
-                   "deliver %" PRIu32 " and %" PRIu32 " messages in it, "
-                   "different from the one numbered %" PRIu32,
+                   "deliver %" PRIu32 " + %" PRIu32 " and %" PRIu32
+                   " + %" PRIu32 " messages in its regular and transitional "
+                   "configuration, the same only up to number %" PRIu32,
                    trace_process_name(t, process),
                    trace_process_name(t, move->process),
                    trace_ring_name(t, s->ring), trace_ring_name(t, move->to),
-                   s->end - s->first, other->end - other->first,
-                   first_difference(p, s, q, other));
+                   in_regular(s), in_transitional(s), in_regular(other),
+                   in_transitional(other), first_difference(p, s, q, other));
     if (s->together_count != other->together_count ||
         memcmp(s->together, other->together,
                s->together_count * sizeof *s->together) != 0 ||

@@ -331,6 +331,31 @@ static void test_atomicity_last(void)
     CU_ASSERT_EQUAL(judge(""), 1);
 }
 
+/* The same messages on the way, but the last one in the regular configuration
+ * at two, in the transitional one at the third. */
+static void atomicity_of_each(bool each)
+{
+    begin();
+    for (int i = 0; i < CLIENTS; i++) {
+        bool early = i < 2 || !each;
+        ring(i, 4, 7);
+        messages(i, 1, 5);
+        if (early)
+            message(i, 2, 1);
+        transition(i, 8, 7);
+        if (!early)
+            message(i, 2, 1);
+        ring(i, 8, 7);
+    }
+    CU_ASSERT_EQUAL(judge(""), each ? 1 : 0);
+}
+
+static void test_atomicity_of_each(void)
+{
+    atomicity_of_each(false);
+    atomicity_of_each(true);
+}
+
 static void test_ring_twice(void)
 {
     begin();
@@ -702,6 +727,7 @@ static const struct unit_test tests[] = {
     {"content differs", test_content},
     {"transitional message at one of two", test_atomicity},
     {"last message lacks at one", test_atomicity_last},
+    {"last message in another configuration", test_atomicity_of_each},
     {"one ring, two member lists", test_ring_twice},
     {"ring sequence goes back", test_ring_backwards},
     {"no transitional configuration", test_no_transition},

@@ -416,6 +416,23 @@ static void test_atomicity(void)
     atomicity(false, "atomicity");
 }
 
+/* A and B deliver the same safe message on their way, but A in the regular
+ * configuration, B in the transitional one. */
+static void test_atomicity_of_each(void)
+{
+    struct story s = story_of_three();
+    uint32_t b = sends(&s, B, true);
+    delivers(&s, A, B, 1, b, true);
+    stops(&s, C, TRACE_CRASHED);
+    for (uint32_t node = A; node <= B; node++) {
+        transitional(&s, node, 8, 12, 3);
+        if (node == B)
+            delivers(&s, B, B, 1, b, true);
+        regular(&s, node, 8, 12, 0);
+    }
+    story_ends(&s, "atomicity");
+}
+
 // --- 5: causal
 // --------------------------------------------------------------------------
 
@@ -643,6 +660,7 @@ static const struct unit_test tests[] = {
     {"different transitional", test_different_transitional},
     {"self-delivery", test_self_delivery},
     {"atomicity", test_atomicity},
+    {"atomicity of each configuration", test_atomicity_of_each},
     {"own order", test_own_order},
     {"answer without question", test_answer_without_question},
     {"answer before question", test_answer_before_question},

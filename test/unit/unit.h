@@ -22,6 +22,8 @@ static inline int unit_main(const char *suite_name,
     for (size_t i = 0; i < count; i++)
         if (CU_add_test(suite, tests[i].name, tests[i].run) == NULL)
             return 2;
+    /* Who reads this through a pipe sees what fails as soon as it does. */
+    setvbuf(stdout, NULL, _IOLBF, 0);
     CU_basic_set_mode(CU_BRM_VERBOSE);
     CU_basic_run_tests();
     unsigned failed = CU_get_number_of_tests_failed();
