@@ -30,7 +30,10 @@ struct world_node {
     uint32_t waiting; /* messages to be sent */
     bool waiting_safe;
     uint32_t sent, delivered, configurations, members, mismatches;
+    uint32_t delivered_late; /* of them, in a transitional configuration */
+    bool transitional;       /* the last configuration was one */
     enum totem_state state;
+    const char *reason; /* of the state */
 };
 
 struct ring_world {
@@ -39,6 +42,8 @@ struct ring_world {
     struct world_node nodes[WORLD_NODES_MAX]; /* ids are places + 1 */
     struct world_packet queue[WORLD_QUEUE_MAX];
     uint32_t queue_count;
+    /* Bits of the packet kinds that never come from one to another. */
+    uint32_t lost[WORLD_NODES_MAX][WORLD_NODES_MAX];
     /* The last packet of each kind that anybody sent. */
     uint8_t last[WORLD_KINDS][TOTEM_CONTROL_SIZE_MAX];
     size_t last_size[WORLD_KINDS];
@@ -67,19 +72,25 @@ static inline void world_output(struct ring_world *w, uint32_t from,
         memcpy(w->last[kind], s->packet.p, s->packet.n);
         w->last_size[kind] = s->packet.n;
         for (uint32_t to = 0; to < w->count; to++)
-            if (to != from && (s->to != TOTEM_TO_NODE || s->node_id == to + 1))
+            if (to != from && (w->lost[from][to] >> kind & 1) == 0 &&
+                (s->to != TOTEM_TO_NODE || s->node_id == to + 1))
                 world_queue(w, to, s->packet);
     }
     for (uint32_t i = 0; i < out->event_count; i++) {
         const struct totem_event *e = &out->events[i];
-        if (e->kind == TOTEM_EVENT_STATE)
+        if (e->kind == TOTEM_EVENT_STATE) {
             n->state = e->state.to;
+            n->reason = e->state.reason;
+        }
         if (e->kind == TOTEM_EVENT_MISMATCH)
             n->mismatches++;
-        if (e->kind == TOTEM_EVENT_MESSAGE)
+        if (e->kind == TOTEM_EVENT_MESSAGE) {
             n->delivered++;
+            n->delivered_late += n->transitional;
+        }
         if (e->kind == TOTEM_EVENT_CONFIGURATION) {
             n->configurations++;
+            n->transitional = e->configuration->transitional;
             n->members = e->configuration->member_count;
         }
     }
@@ -201,17 +212,29 @@ static inline bool world_whole(const struct ring_world *w)
     return true;
 }
 
-/* Lets packets and timers go on, a fifth of a millisecond for each packet,
- * until all are in one ring with nothing left to send. False: not by then. */
+/* The next packet, a fifth of a millisecond later, or the next timer. */
+static inline void world_next(struct ring_world *w)
+{
+    w->now_ns += 200000;
+    world_due(w);
+    if (!world_arrive(w))
+        world_timer(w);
+}
+
+static inline void world_run(struct ring_world *w, uint64_t for_ns)
+{
+    uint64_t end_ns = w->now_ns + for_ns;
+    while (w->now_ns < end_ns)
+        world_next(w);
+}
+
+/* Goes on until all are in one ring with nothing left to send. False: not by
+ * then. */
 static inline bool world_settle(struct ring_world *w, uint64_t for_ns)
 {
     uint64_t end_ns = w->now_ns + for_ns;
-    while (w->now_ns < end_ns && !world_whole(w)) {
-        w->now_ns += 200000;
-        world_due(w);
-        if (!world_arrive(w))
-            world_timer(w);
-    }
+    while (w->now_ns < end_ns && !world_whole(w))
+        world_next(w);
     return world_whole(w);
 }
 

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* A few machines, and packets that are lost or late where it hurts: what the
+ * simulator's random faults seldom bring, or its checkers would not miss. */
+#include "test/unit/ring_world.h"
+#include "test/unit/unit.h"
+
+enum { SECOND = 1000000000 };
+enum { ALL_KINDS = UINT16_MAX, DATA = 1 << WIRE_DATA };
+
+static struct ring_world *ring(uint32_t count)
+{
+    struct ring_world *w = world_new(count);
+    CU_ASSERT_FATAL(world_settle(w, 5 * (uint64_t)SECOND));
+    return w;
+}
+
+static bool until_state(struct ring_world *w, uint32_t at, enum totem_state s)
+{
+    for (int i = 0; i < 100000 && w->nodes[at].state != s; i++)
+        world_next(w);
+    return w->nodes[at].state == s;
+}
+
+static uint64_t tokens(const struct ring_world *w, uint32_t at)
+{
+    return totem_stats_get(w->nodes[at].totem)->tokens_received;
+}
+
+// --- a member that gets the token and no data
+// --------------------------------------
+
+/* The third is left out when it has kept the aru where it was for more than so
+ * many rotations, and longer than five token timeouts. */
+static void fails_to_receive(uint32_t fail_recv_const)
+{
+    struct ring_world *w = world_new(3);
+    for (uint32_t at = 0; at < 3; at++) {
+        struct totem_config c = world_config(at + 1);
+        c.incarnation += 1 << 16;
+        c.fail_recv_const = fail_recv_const;
+        world_start(w, at, &c);
+    }
+    CU_ASSERT_FATAL(world_settle(w, 5 * (uint64_t)SECOND));
+    w->lost[0][2] = w->lost[1][2] = DATA;
+    world_send(w, 0, 1, false);
+    uint64_t begun_ns = w->now_ns, rotations = tokens(w, 0);
+    while (w->nodes[0].state == TOTEM_OPERATIONAL &&
+           w->nodes[1].state == TOTEM_OPERATIONAL &&
+           w->now_ns < begun_ns + 20 * (uint64_t)SECOND)
+        world_next(w);
+    rotations = tokens(w, 0) - rotations;
+    uint32_t who = w->nodes[0].state == TOTEM_OPERATIONAL ? 1 : 0;
+    CU_ASSERT_PTR_NOT_NULL_FATAL(w->nodes[who].reason);
+    CU_ASSERT_STRING_EQUAL(w->nodes[who].reason, "member failed to receive");
+    uint64_t took_ns = w->now_ns - begun_ns;
+    CU_ASSERT(took_ns > 5 * world_config(1).token_ns);
+    CU_ASSERT(rotations > fail_recv_const);
+    CU_ASSERT(rotations < fail_recv_const + 5 ||
+              took_ns < 5 * world_config(1).token_ns + 20000000);
+
+    CU_ASSERT(until_state(w, 0, TOTEM_GATHER));
+    CU_ASSERT(until_state(w, 0, TOTEM_OPERATIONAL));
+    CU_ASSERT_EQUAL(w->nodes[0].members, 2);
+    CU_ASSERT(w->now_ns - begun_ns - took_ns < SECOND / 2);
+    CU_ASSERT(w->nodes[0].delivered == 1 && w->nodes[1].delivered == 1);
+    CU_ASSERT_EQUAL(w->nodes[2].delivered, 0);
+    world_free(w);
+}
+
+static void failed_to_receive(void)
+{
+    fails_to_receive(8);    /* the time is what counts */
+    fails_to_receive(5000); /* the rotations are */
+}
+
+/* One that is only slow stays: the aru moves, however far it is behind. */
+static void slow_to_receive(void)
+{
+    struct ring_world *w = ring(3);
+    for (uint32_t i = 0; i < 40; i++) {
+        w->lost[0][2] = w->lost[1][2] = DATA;
+        world_send(w, 0, 4, false);
+        world_run(w, 4 * world_config(1).token_ns);
+        w->lost[0][2] = w->lost[1][2] = 0;
+        world_run(w, SECOND / 10);
+    }
+    for (uint32_t at = 0; at < 3; at++) {
+        CU_ASSERT_EQUAL(w->nodes[at].delivered, 160);
+        CU_ASSERT_EQUAL(totem_stats_get(w->nodes[at].totem)->rings_formed, 1);
+    }
+    world_free(w);
+}
+
+// --- a node that is deaf, and well again
+// -----------------------------------------
+
+/* How often the first leaves its ring in that time. */
+static uint64_t gathers(struct ring_world *w, uint64_t for_ns)
+{
+    uint64_t before = totem_stats_get(w->nodes[0].totem)->gathers;
+    world_run(w, for_ns);
+    return totem_stats_get(w->nodes[0].totem)->gathers - before;
+}
+
+static void penalties(void)
+{
+    struct ring_world *w = ring(3);
+    w->lost[0][2] = w->lost[1][2] = ALL_KINDS;
+    /* 1, 2, 4, 8, 16, 32 seconds: it is listened to ever less often. */
+    uint64_t first = gathers(w, 8 * (uint64_t)SECOND);
+    CU_ASSERT(first >= 3 && first <= 6);
+    gathers(w, 60 * (uint64_t)SECOND);
+    CU_ASSERT(gathers(w, 60 * (uint64_t)SECOND) <= 3);
+
+    /* It hears: it says so, and is taken back at once. */
+    w->lost[0][2] = w->lost[1][2] = 0;
+    CU_ASSERT(world_settle(w, 2 * (uint64_t)SECOND));
+
+    /* In a common ring all was forgiven. */
+    w->lost[0][2] = w->lost[1][2] = ALL_KINDS;
+    uint64_t next = gathers(w, 8 * (uint64_t)SECOND);
+    CU_ASSERT(next + 1 >= first && next <= 6);
+    world_free(w);
+}
+
+// --- late packets of the old ring
+// -----------------------------------------------
+
+/* Node 3 dies with a message that nobody has. A copy of it was late, and comes
+ * to one of the others when it has told what it has, so the other will not get
+ * it from there. */
+static void late_packet(uint32_t at, enum totem_state state, uint32_t delivered)
+{
+    static uint8_t late[TOTEM_CONTROL_SIZE_MAX];
+    struct ring_world *w = ring(3);
+    w->lost[2][0] = w->lost[2][1] = DATA;
+    world_send(w, 2, 1, false);
+    while (w->nodes[2].delivered == 0)
+        world_next(w);
+    size_t size = w->last_size[WIRE_DATA];
+    memcpy(late, w->last[WIRE_DATA], size);
+    world_stop(w, 2, false);
+    CU_ASSERT(until_state(w, at, state));
+    world_give(w, at, (struct bytes){late, size});
+    CU_ASSERT(world_settle(w, 10 * (uint64_t)SECOND));
+    CU_ASSERT_EQUAL(w->nodes[0].delivered, delivered);
+    CU_ASSERT_EQUAL(w->nodes[1].delivered, delivered);
+    CU_ASSERT_EQUAL(w->nodes[0].delivered_late, 0);
+    CU_ASSERT_EQUAL(w->nodes[1].delivered_late, 0);
+    world_free(w);
+}
+
+static void late_packets(void)
+{
+    for (uint32_t at = 0; at < 2; at++) {
+        late_packet(at, TOTEM_GATHER, 1);
+        late_packet(at, TOTEM_COMMIT, 0);
+        late_packet(at, TOTEM_RECOVERY, 0);
+    }
+}
+
+static const struct unit_test tests[] = {
+    {"a member that fails to receive", failed_to_receive},
+    {"a member that is slow to receive", slow_to_receive},
+    {"penalties grow, and are forgiven", penalties},
+    {"packets of the old ring, late", late_packets},
+};
+
+UNIT_MAIN("totem_faults", tests)
