@@ -92,7 +92,7 @@ void group_abandon(struct group *g)
 
 void group_flush(struct group *g, struct totem *t)
 {
-    if (g->room != NULL && g->room_used > 0)
+    if (g->room != NULL)
         totem_commit(t, g->room_used, g->room_safe);
     g->room = NULL;
 }
@@ -174,8 +174,7 @@ enum group_put_result group_put(struct group *g, struct totem *t,
         size_t carries;
         if (!make_room(g, t, total - g->put_offset, &carries))
             return GROUP_PUT_PARTIAL;
-        if (carries > UINT16_MAX)
-            carries = UINT16_MAX;
+        CHECK(carries <= UINT16_MAX); /* so is a packet */
         put_item(g, m, total, carries);
     } while (g->put_offset < total);
     g->put_offset = 0;

@@ -16,15 +16,20 @@ struct bench {
     struct group *group;
     uint64_t now_ns;
     bool visit;
-    uint32_t received, configurations;
+    uint32_t received, configurations, packets, safe_packets;
     uint32_t sizes[64];
     uint8_t services[64], fills[64];
+    uint64_t seqs[64]; /* of the packet it ended in */
     bool safe[64];
 };
 
 static void hear(struct bench *b, const struct totem_event *e)
 {
     struct group_event out;
+    if (e->kind == TOTEM_EVENT_MESSAGE) {
+        b->packets++;
+        b->safe_packets += e->message.safe;
+    }
     group_receive(b->group, e);
     while (group_next(b->group, &out)) {
         if (out.kind == GROUP_EVENT_CONFIGURATION) {
@@ -36,6 +41,7 @@ static void hear(struct bench *b, const struct totem_event *e)
         struct bytes d = out.message.data;
         b->sizes[i] = (uint32_t)d.n;
         b->services[i] = out.message.service;
+        b->seqs[i] = out.message.seq;
         b->safe[i] = out.message.safe;
         b->fills[i] = d.n == 0 ? 0 : d.p[0];
         for (size_t k = 0; k < d.n; k++)
@@ -90,14 +96,15 @@ static void bench_close(struct bench *b)
 static enum group_put_result put(struct bench *b, size_t size, uint8_t fill,
                                  bool safe)
 {
-    static uint8_t content[MESSAGE_MAX + 1];
-    for (size_t k = 0; k < size; k++)
-        content[k] = (uint8_t)(fill + k % 251);
-    size_t first = size / 3, second = (size - first) / 2;
-    struct bytes parts[4] = {{content, first},
-                             {content + first, second},
-                             {content, 0},
-                             {content + first + second, size - first - second}};
+    static uint8_t contents[4][MESSAGE_MAX + 1];
+    size_t first = size / 3, second = (size - first) / 2, at = 0;
+    const size_t sizes[4] = {first, second, 0, size - first - second};
+    struct bytes parts[4];
+    for (uint32_t i = 0; i < 4; i++) {
+        parts[i] = (struct bytes){contents[i], sizes[i]};
+        for (size_t k = 0; k < sizes[i]; k++, at++)
+            contents[i][k] = (uint8_t)(fill + at % 251);
+    }
     struct group_message m = {
         .service = fill, .safe = safe, .parts = parts, .part_count = 4};
     return group_put(b->group, b->totem, &m);
@@ -170,6 +177,52 @@ static void packed_at_every_edge(void)
         CU_ASSERT(!b.safe[0] && !b.safe[2]);
         CU_ASSERT(size == 0 || b.fills[1] == 2);
     }
+    bench_close(&b);
+}
+
+/* What just fits into the rest of a packet goes there, to the last byte; a
+ * piece does if it has 64 bytes. */
+static void rest_of_a_packet(void)
+{
+    static const struct {
+        size_t left, size; /* of the packet; of the message */
+        uint32_t packets, fragments;
+    } cases[] = {
+        {ITEM + 10, 10, 1, 0},  {ITEM + 10, 11, 2, 0}, {ITEM + 64, 100, 2, 2},
+        {ITEM + 63, 100, 2, 0}, {ITEM + 64, 64, 1, 0},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct bench b;
+        bench_open(&b);
+        visit_begin(&b);
+        put(&b, ROOM - ITEM - cases[i].left, 1, false);
+        CU_ASSERT_EQUAL(put(&b, cases[i].size, 2, false), GROUP_PUT_DONE);
+        visit_end(&b);
+        CU_ASSERT_EQUAL(b.packets, cases[i].packets);
+        CU_ASSERT_EQUAL(b.received, 2);
+        CU_ASSERT_EQUAL(b.seqs[1] - b.seqs[0], cases[i].packets - 1);
+        CU_ASSERT_EQUAL(group_stats_get(b.group)->fragments_sent,
+                        cases[i].fragments);
+        bench_close(&b);
+    }
+}
+
+/* A packet is safe if one of its messages is, and the next one begins anew. */
+static void safe_packets(void)
+{
+    struct bench b;
+    bench_open(&b);
+    visit_begin(&b);
+    put(&b, 10, 1, false);
+    visit_end(&b);
+    CU_ASSERT(b.packets == 1 && b.safe_packets == 0);
+    visit_begin(&b);
+    put(&b, 10, 1, false);
+    put(&b, 10, 1, true);
+    put(&b, 10, 1, false);
+    put(&b, ROOM - 2 * ITEM, 1, false); /* no room in the first */
+    visit_end(&b);
+    CU_ASSERT(b.packets == 3 && b.safe_packets == 1);
     bench_close(&b);
 }
 
@@ -253,6 +306,7 @@ static void items_refused(void)
     } cases[] = {
         {1, {3, 1, 2, 0, 9}, 5, true},  /* longer than the packet */
         {1, {3, 1, 1}, 3, true},        /* half a header */
+        {1, {3}, 1, true},              /* less of it */
         {1, {8, 1, 1, 0, 9}, 5, true},  /* a flag that is not known */
         {7, {1, 1, 1, 0, 9}, 5, true},  /* a piece, of a stranger */
         {1, {2, 1, 1, 0, 9}, 5, false}, /* an end without a beginning */
@@ -267,6 +321,127 @@ static void items_refused(void)
                         cases[i].malformed);
         bench_close(&b);
     }
+}
+
+/* What was wrong with a packet is wrong with what follows in it. */
+static void nothing_after_malformed(void)
+{
+    static const uint8_t packet[] = {8, 1, 1, 0, 9, 3, 1, 1, 0, 9};
+    struct bench b;
+    struct group_event out;
+    bench_open(&b);
+    items(&b, 1, packet, sizeof packet);
+    CU_ASSERT(!group_next(b.group, &out));
+    CU_ASSERT_EQUAL(b.received, 0);
+    CU_ASSERT_EQUAL(group_stats_get(b.group)->dropped_malformed, 1);
+    bench_close(&b);
+}
+
+/* The event at hand is the last one, whatever is left of the one before. */
+static void one_event_at_a_time(void)
+{
+    static const uint8_t packet[] = {3, 1, 1, 0, 9, 3, 1, 1, 0, 9};
+    static const struct totem_configuration c = {
+        .transitional = true, .member_count = 1, .members = {1}};
+    struct totem_event message = {.kind = TOTEM_EVENT_MESSAGE},
+                       configuration = {.kind = TOTEM_EVENT_CONFIGURATION,
+                                        .configuration = &c},
+                       state = {.kind = TOTEM_EVENT_STATE};
+    struct bench b;
+    struct group_event out;
+    bench_open(&b);
+    message.message.sender = 1;
+    message.message.payload = (struct bytes){packet, sizeof packet};
+    group_receive(b.group, &message);
+    CU_ASSERT(group_next(b.group, &out));
+    group_receive(b.group, &state);
+    CU_ASSERT(!group_next(b.group, &out));
+    group_receive(b.group, &configuration);
+    group_receive(b.group, &state);
+    CU_ASSERT(!group_next(b.group, &out));
+    bench_close(&b);
+}
+
+// --- pieces
+// ----------------------------------------------------------------------
+
+static const uint8_t first_piece[] = {1, 1, 1, 0, 9},
+                     last_piece[] = {2, 1, 1, 0, 10},
+                     whole_item[] = {3, 1, 1, 0, 11};
+
+static void members(struct bench *b, uint32_t count)
+{
+    struct totem_configuration c = {.member_count = count,
+                                    .members = {1, 2, 3}};
+    struct totem_event e = {.kind = TOTEM_EVENT_CONFIGURATION,
+                            .configuration = &c};
+    hear(b, &e);
+}
+
+static void two_pieces(struct bench *b, uint32_t sender)
+{
+    items(b, sender, first_piece, sizeof first_piece);
+    items(b, sender, last_piece, sizeof last_piece);
+}
+
+/* Each member's are put together by themselves. */
+static void pieces_of_two(void)
+{
+    struct bench b;
+    bench_open(&b);
+    members(&b, 2);
+    items(&b, 1, first_piece, sizeof first_piece);
+    two_pieces(&b, 2);
+    CU_ASSERT_EQUAL(b.received, 1);
+    items(&b, 1, last_piece, sizeof last_piece);
+    CU_ASSERT_EQUAL(b.received, 2);
+    CU_ASSERT(b.sizes[0] == 2 && b.fills[0] == 9);
+    CU_ASSERT(b.sizes[1] == 2 && b.fills[1] == 9);
+    CU_ASSERT_EQUAL(group_stats_get(b.group)->dropped_partial, 0);
+    bench_close(&b);
+}
+
+/* They end with the configuration, and with a whole message that follows. */
+static void pieces_are_dropped(void)
+{
+    for (uint32_t sender = 1; sender <= 2; sender++)
+        for (int by_message = 0; by_message < 2; by_message++) {
+            struct bench b;
+            bench_open(&b);
+            members(&b, 2);
+            items(&b, sender, first_piece, sizeof first_piece);
+            if (by_message)
+                items(&b, sender, whole_item, sizeof whole_item);
+            else
+                members(&b, 2);
+            CU_ASSERT_EQUAL(group_stats_get(b.group)->dropped_partial, 1);
+            items(&b, sender, last_piece, sizeof last_piece);
+            CU_ASSERT_EQUAL(b.received, by_message ? 1 : 0);
+            two_pieces(&b, sender);
+            CU_ASSERT_EQUAL(b.received, by_message ? 2 : 1);
+            CU_ASSERT_EQUAL(group_stats_get(b.group)->dropped_partial, 1);
+            bench_close(&b);
+        }
+}
+
+/* There is room for those of the members, and of as many as were asked for. */
+static void pieces_of_others(void)
+{
+    struct bench b;
+    bench_open(&b); /* for two */
+    members(&b, 3);
+    two_pieces(&b, 2);
+    CU_ASSERT_EQUAL(b.received, 1);
+    two_pieces(&b, 3);
+    CU_ASSERT_EQUAL(b.received, 1);
+    CU_ASSERT_EQUAL(group_stats_get(b.group)->dropped_malformed, 2);
+    items(&b, 3, whole_item, sizeof whole_item);
+    CU_ASSERT_EQUAL(b.received, 2); /* it takes no room */
+    members(&b, 1);
+    two_pieces(&b, 2);
+    CU_ASSERT_EQUAL(b.received, 2);
+    CU_ASSERT_EQUAL(group_stats_get(b.group)->dropped_malformed, 4);
+    bench_close(&b);
 }
 
 /* More pieces than the maximum; and one item larger than it. */
@@ -284,6 +459,8 @@ static void over_the_maximum(void)
     items(&b, 1, item, sizeof item);
     CU_ASSERT_EQUAL(b.received, 0);
     CU_ASSERT_EQUAL(group_stats_get(b.group)->dropped_malformed, 1);
+    items(&b, 1, last_piece, sizeof last_piece); /* it is given up */
+    CU_ASSERT_EQUAL(b.received, 0);
     bench_close(&b);
 
     struct group *small = group_new(&(struct group_config){
@@ -296,16 +473,28 @@ static void over_the_maximum(void)
     group_receive(small, &e);
     CU_ASSERT(!group_next(small, &out));
     CU_ASSERT_EQUAL(group_stats_get(small)->dropped_malformed, 1);
+    w = writer_of(item + 2, 2);
+    write_u16(&w, 59999);
+    e.message.payload.n--;
+    group_receive(small, &e);
+    CU_ASSERT(group_next(small, &out) && out.message.data.n == 59999);
     group_free(small);
 }
 
 static const struct unit_test tests[] = {
     {"sizes at every packet's edge", sizes_at_every_edge},
     {"three in packets, every edge", packed_at_every_edge},
+    {"the rest of a packet", rest_of_a_packet},
+    {"safe packets", safe_packets},
     {"the largest, and one byte more", largest},
     {"abandoned in mid-message", abandoned},
     {"a configuration in mid-message", configuration_in_mid_message},
     {"items that are refused", items_refused},
+    {"nothing after what is malformed", nothing_after_malformed},
+    {"one event at a time", one_event_at_a_time},
+    {"pieces of two members", pieces_of_two},
+    {"pieces that are dropped", pieces_are_dropped},
+    {"pieces of others", pieces_of_others},
     {"over the maximum", over_the_maximum},
 };
 
