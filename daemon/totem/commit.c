@@ -142,11 +142,9 @@ static bool second_visit(struct totem *t, const struct wire_commit *commit)
 static bool third_visit(struct totem *t, const struct wire_commit *commit)
 {
     if (t->forming.id.rep != t->config.node_id ||
-        commit->token_seq <= t->commit.token_seq || t->recovery.token_started ||
-        t->forming.token_seq != 0)
+        commit->token_seq <= t->commit.token_seq || t->forming.token_seq != 0)
         return false;
     t->commit.token_seq = commit->token_seq;
-    t->recovery.token_started = true;
     token_first(t);
     return true;
 }

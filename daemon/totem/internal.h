@@ -73,7 +73,6 @@ struct recovery {
     uint64_t install_seq;  /* token.seq at the first of them */
     uint64_t idle_seq;     /* token.seq at the last visit */
     uint32_t idle_visits;  /* in a row that nothing was sent between */
-    bool token_started;    /* representative: the first token is out */
 };
 
 /* The way to another node and back; links.c. Times are of this node's clock, 0:

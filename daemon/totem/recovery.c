@@ -64,10 +64,8 @@ void recovery_enter(struct totem *t)
     r->delivered = r->safe = first;
     r->aru_sent = r->seq_sent = r->seq_passed = first;
     state_set(t, TOTEM_RECOVERY, "all members known");
-    if (r->members.count == 1) {
-        t->recovery.token_started = true;
+    if (r->members.count == 1)
         token_first(t);
-    }
 }
 
 /* --- what this node must send again --------------------------------------- */
@@ -126,9 +124,9 @@ void recovery_packet(struct totem *t, uint32_t sender,
     struct store *old = &t->ring.store;
     if (!data->recovered || !set_has(&t->recovery.trans, sender))
         return;
+    CHECK(data->payload.n + WIRE_DATA_SIZE <= old->packet_size_max);
     if (data->old_seq > t->recovery.high ||
-        !set_has(&t->ring.members, data->old_sender) ||
-        data->payload.n + WIRE_DATA_SIZE > old->packet_size_max) {
+        !set_has(&t->ring.members, data->old_sender)) {
         t->stats.dropped[TOTEM_DROP_MALFORMED]++;
         return;
     }
@@ -141,7 +139,6 @@ void recovery_packet(struct totem *t, uint32_t sender,
                           .safe = data->old_safe};
     uint8_t *room = store_room(old, d.seq);
     size_t head = wire_data_head_write(room, data->old_sender, &d);
-    wire_stamp(room, t->config.packet_size_max);
     memcpy(room + head, data->payload.p, data->payload.n);
     struct store_slot slot = {.seq = d.seq,
                               .sender = data->old_sender,

@@ -30,7 +30,8 @@ struct world_node {
     uint32_t waiting; /* messages to be sent */
     bool waiting_safe;
     uint32_t sent, delivered, configurations, members, mismatches;
-    uint32_t delivered_late; /* of them, in a transitional configuration */
+    uint32_t delivered_safe;
+    uint32_t delivered_late; /* in a transitional configuration */
     bool transitional;       /* the last configuration was one */
     enum totem_state state;
     const char *reason; /* of the state */
@@ -44,6 +45,8 @@ struct ring_world {
     uint32_t queue_count;
     /* Bits of the packet kinds that never come from one to another. */
     uint32_t lost[WORLD_NODES_MAX][WORLD_NODES_MAX];
+    /* Nor do new data packets of these numbers: bits, of those below 64. */
+    uint64_t lost_seqs[WORLD_NODES_MAX][WORLD_NODES_MAX];
     /* The last packet of each kind that anybody sent. */
     uint8_t last[WORLD_KINDS][TOTEM_CONTROL_SIZE_MAX];
     size_t last_size[WORLD_KINDS];
@@ -61,6 +64,19 @@ static inline void world_queue(struct ring_world *w, uint32_t to,
         (struct world_packet){.to = to, .size = packet.n, .data = copy};
 }
 
+static inline bool world_loses(const struct ring_world *w, uint32_t from,
+                               uint32_t to, struct bytes packet)
+{
+    struct reader r = reader_of(packet);
+    struct wire_head head;
+    struct wire_data data;
+    if (!wire_head_read(&r, &head) || (w->lost[from][to] >> head.kind & 1) != 0)
+        return true;
+    return head.kind == WIRE_DATA && wire_data_read(&r, &head, &data) &&
+           !data.recovered && data.seq < 64 &&
+           (w->lost_seqs[from][to] >> data.seq & 1) != 0;
+}
+
 static inline void world_output(struct ring_world *w, uint32_t from,
                                 const struct totem_out *out)
 {
@@ -72,7 +88,7 @@ static inline void world_output(struct ring_world *w, uint32_t from,
         memcpy(w->last[kind], s->packet.p, s->packet.n);
         w->last_size[kind] = s->packet.n;
         for (uint32_t to = 0; to < w->count; to++)
-            if (to != from && (w->lost[from][to] >> kind & 1) == 0 &&
+            if (to != from && !world_loses(w, from, to, s->packet) &&
                 (s->to != TOTEM_TO_NODE || s->node_id == to + 1))
                 world_queue(w, to, s->packet);
     }
@@ -86,6 +102,7 @@ static inline void world_output(struct ring_world *w, uint32_t from,
             n->mismatches++;
         if (e->kind == TOTEM_EVENT_MESSAGE) {
             n->delivered++;
+            n->delivered_safe += e->message.safe;
             n->delivered_late += n->transitional;
         }
         if (e->kind == TOTEM_EVENT_CONFIGURATION) {

@@ -481,6 +481,8 @@ static void pair_delivers(void)
             world_timer(w);
     CU_ASSERT_EQUAL(w->nodes[0].delivered, 170);
     CU_ASSERT_EQUAL(w->nodes[1].delivered, 170);
+    CU_ASSERT_EQUAL(w->nodes[0].delivered_safe, 100);
+    CU_ASSERT_EQUAL(w->nodes[1].delivered_safe, 100);
     CU_ASSERT_EQUAL(totem_stats_get(w->nodes[0].totem)->token_losses, 0);
     world_free(w);
 }
