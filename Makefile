@@ -181,6 +181,11 @@ $(B)/unit/test_ckpt_rules: | $(B)/libSaCkpt.so
 # What it publishes is counted.
 $(B)/unit/test_ckpt_service: private LDFLAGS += -Wl,--wrap=ckpt_section_change
 
+# Their allocations are counted.
+$(B)/unit/test_replica $(B)/unit/test_replica_told \
+    $(B)/unit/test_replica_hostile: private LDFLAGS += \
+    $(addprefix -Wl$(comma)--wrap=,malloc calloc realloc free)
+
 # Its allocations are refused, one after the other.
 $(B)/unit/test_init_failure: private LDFLAGS += $(addprefix -Wl$(comma)--wrap=,\
     malloc calloc realloc aligned_alloc strdup free)
@@ -233,8 +238,11 @@ sim: $(B)/sim ## simulator: SEED=n replays one, SEED_BASE=n N=m runs m
 	@$(B)/sim $(if $(SEED),--seed $(SEED),--count $(N) \
 	    $(if $(SEED_BASE),--seed-base $(SEED_BASE)))
 
-mutants: deps ## break core and services in 27 places; the simulator must notice each
-	@test/mutants.sh
+ALL ?=
+mutants: deps ## break the core by hand-made changes; ALL=1: by every small one
+	@EXTRA=python3 test/deps.sh
+	@$(build) $(B)/sim units fuzzers
+	@B=$(B) ALL=$(ALL) test/mutants.py
 
 cluster: deps ## tests with real daemons in network namespaces
 	@$(build) all

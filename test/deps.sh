@@ -1,10 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-3-Clause
-# Installs what the build and the tests need from Debian, saying it first.
+# Installs what the build and the tests need from Debian, saying it first. EXTRA:
+# what else.
 set -eu
 
 packages="gcc libc6-dev binutils make pkg-config liburcu-dev libssl-dev libconfuse-dev
-    libcunit1-dev iproute2 nftables util-linux procps spin"
+    libcunit1-dev iproute2 nftables util-linux procps spin ${EXTRA:-}"
 missing=
 for p in $packages; do
     dpkg-query -W -f '${Status}' "$p" 2>/dev/null |
