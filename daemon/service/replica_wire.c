@@ -6,8 +6,8 @@
 enum { MESSAGE_VERSION = 1, FLAG_LAST = 1 };
 
 /* No sum wraps that begins with less. Nobody has done so much; but somebody may
- * say so, and others may believe it and go on from there. A state that is
- * beyond is none. */
+ * say so, and others may believe it and go on from there. Who is beyond holds
+ * nothing. */
 static const uint64_t index_max = (uint64_t)1 << 62;
 
 /* --- writing -------------------------------------------------------------- */
@@ -98,14 +98,6 @@ static bool holds_ok(const struct replica_info *info)
     return false;
 }
 
-static void holds_nothing(struct replica_info *info)
-{
-    info->holds = HOLDS_NONE;
-    info->birth = info->path = 0;
-    info->index = info->operations = info->settled = 0;
-    info->cursor = (struct replica_cursor){0};
-}
-
 static bool read_info(struct reader *r, struct replica_info *info)
 {
     struct bytes hello;
@@ -128,7 +120,7 @@ static bool read_info(struct reader *r, struct replica_info *info)
     if (!reader_done(r) || !holds_ok(info))
         return false;
     if (info->index > index_max)
-        holds_nothing(info);
+        info->holds = HOLDS_NONE;
     return true;
 }
 

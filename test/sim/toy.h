@@ -57,6 +57,10 @@ struct toy {
     uint64_t has_to;
     /* For tests. */
     uint64_t applied, failed, resets, pieces, fulls;
+    /* What it was told last of the members; of a hello size and first byte. */
+    uint32_t going_on_count, hello_count;
+    uint32_t going_on[TOY_NODES_MAX];
+    uint8_t hello_sizes[TOY_NODES_MAX], hello_firsts[TOY_NODES_MAX];
 };
 
 static inline uint64_t toy_mix(uint64_t h, uint64_t v)
@@ -208,10 +212,24 @@ static inline bool toy_apply(void *context, const struct replica_op *op)
 
 /* --- what replica.h asks for ---------------------------------------------- */
 
+static inline void toy_remember(struct toy *t, const struct replica_members *m)
+{
+    CHECK(m->going_on_count <= TOY_NODES_MAX &&
+          m->hello_count <= TOY_NODES_MAX);
+    t->going_on_count = m->going_on_count;
+    t->hello_count = m->hello_count;
+    memcpy(t->going_on, m->going_on, m->going_on_count * sizeof *t->going_on);
+    for (uint32_t i = 0; i < m->hello_count; i++) {
+        t->hello_sizes[i] = (uint8_t)m->hellos[i].n;
+        t->hello_firsts[i] = m->hellos[i].n > 0 ? m->hellos[i].p[0] : 0;
+    }
+}
+
 static inline void toy_members(void *context, const struct replica_members *m)
 {
     struct toy *t = context;
     uint32_t kept = 0, k = 0;
+    toy_remember(t, m);
     for (uint32_t i = 0; i < t->node_count; i++) {
         while (k < m->going_on_count && m->going_on[k] < t->nodes[i].id)
             k++;

@@ -8,6 +8,7 @@
 #ifndef TEST_UNIT_REPLICA_WORLD_H
 #define TEST_UNIT_REPLICA_WORLD_H
 
+#include "test/unit/heap.h"
 #include "test/unit/unit.h"
 
 #include "daemon/base/check.h"
@@ -57,6 +58,7 @@ static struct world {
     uint32_t item_max, items_in_piece, pad;
     struct place *places; /* birth 0: free */
     uint32_t differ;      /* states that differ at one place */
+    int64_t allocated;    /* when it began */
 } world;
 
 static inline struct node *node(uint32_t id)
@@ -129,8 +131,10 @@ static inline void node_crash(uint32_t id)
 static inline void world_begin_with(uint32_t nodes, uint32_t item_max,
                                     uint32_t items_in_piece)
 {
-    world = (struct world){
-        .item_max = item_max, .items_in_piece = items_in_piece, .pad = 20};
+    world = (struct world){.item_max = item_max,
+                           .items_in_piece = items_in_piece,
+                           .pad = 20,
+                           .allocated = heap_count};
     world.places = calloc(PLACES, sizeof *world.places);
     CU_ASSERT_PTR_NOT_NULL_FATAL(world.places);
     for (uint32_t id = 1; id <= nodes; id++)
@@ -158,6 +162,7 @@ static inline void world_end(void)
         free(ring);
     }
     free(world.places);
+    CU_ASSERT_EQUAL(heap_count, world.allocated);
 }
 
 /* --- messages ------------------------------------------------------------- */

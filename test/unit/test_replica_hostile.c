@@ -249,6 +249,7 @@ static void test_lies(void)
         {.holds = 1, .index = 5, .settled = 5},
         {.holds = 1, .index = 5, .settled = 0},
         {.holds = 1, .index = 9, .settled = 9, .cursor = {1, 1000, 0}},
+        {.holds = 1, .index = 5, .settled = 5, .cursor = {5, 0, 0}},
         {.holds = 1, .cursor = {UINT64_MAX, UINT64_MAX, UINT64_MAX}},
         {.holds = 1, .index = 1ull << 62, .settled = 1ull << 62},
         {.holds = 2, .index = 1},
@@ -263,6 +264,37 @@ static void test_lies(void)
         lies(some[i], false);
         lies(some[i], true);
     }
+}
+
+/* Only so many operations are believed. */
+static void believed(uint64_t index, bool is)
+{
+    world_begin(3);
+    CONFIGURE(2);
+    run();
+    appends(2, 5);
+    deliver_all();
+    CONFIGURE(2, 3);
+    struct info lie = info_of(3);
+    lie.holds = 2;
+    lie.birth = lie.path = 9;
+    lie.index = lie.operations = lie.settled = index;
+    says(2, REPLICA_INFO);
+    struct bytes b = info_bytes(&lie);
+    multicast(3, b.p, b.n);
+    while (deliver(2)) {
+    }
+    CU_ASSERT_EQUAL(stats(2)->resets, is ? 1 : 0);
+    CU_ASSERT_EQUAL(replica_is_whole(node(2)->r), !is);
+    world_end();
+}
+
+static void test_believed(void)
+{
+    believed(6, true);
+    believed((uint64_t)1 << 62, true);
+    believed(((uint64_t)1 << 62) + 1, false);
+    believed(UINT64_MAX, false);
 }
 
 /* One that has the lowest id, and so would be the donor, says that it has what
@@ -452,9 +484,14 @@ static void test_piece_from_before(void)
         CU_ASSERT(!hears(id, 1, piece_bytes(&p)));
     }
     p.flags = 0;
-    p.data = (struct bytes){(const uint8_t *)"abc", 3};
-    for (uint32_t id = 2; id <= 3; id++)
-        CU_ASSERT(!hears(id, 1, piece_bytes(&p)));
+    for (size_t n = 1; n <= 3; n++) {
+        p.data = (struct bytes){(const uint8_t *)"abc", n};
+        for (uint32_t id = 2; id <= 3; id++)
+            CU_ASSERT(!hears(id, 1, piece_bytes(&p)));
+    }
+    p.data.n = 0; /* results alone, and none of them */
+    for (uint32_t id = 1; id <= 3; id++)
+        CU_ASSERT(hears(id, 1, piece_bytes(&p)));
     run();
     expect_one_state(IDS(1, 2, 3));
     world_end();
@@ -465,6 +502,11 @@ static void test_hostile_operations(void)
     uint8_t data[REPLICA_OP_HEAD_SIZE + TOY_OP_SIZE];
     world_begin(4);
     CU_ASSERT(replica_message(node(1)->r, 1, (struct bytes){data, 0}) == false);
+    memset(data, 0, sizeof data);
+    data[0] = 1;
+    data[1] = 2;
+    CU_ASSERT(
+        hears(1, 1, (struct bytes){data, sizeof data})); /* not ours yet */
     CONFIGURE(1, 2);
     run();
     replica_op_head(node(1)->r, data);
@@ -493,6 +535,12 @@ static void test_hostile_operations(void)
     CU_ASSERT(hears(2, 3, b));
     CU_ASSERT(hears(3, 3, b));
     expect_one_state(IDS(1, 2, 3));
+    CONFIGURE(1, 2);
+    run();
+    w = writer_of(data + 2, 8);
+    write_u64(&w, node(1)->ring->conf.ring_id.seq);
+    CU_ASSERT(!hears(1, 3, b)); /* it was a member, and whole */
+    CU_ASSERT(!hears(2, 3, b));
     world_end();
 }
 
@@ -563,6 +611,7 @@ static const struct unit_test tests[] = {
     {"layout of a part", test_layout_of_a_part},
     {"hostile infos", test_hostile_infos},
     {"lies", test_lies},
+    {"believed", test_believed},
     {"lowest lies", test_lowest_lies},
     {"long piece", test_long_piece},
     {"hostile pieces", test_hostile_pieces},
