@@ -66,6 +66,8 @@ FILES = {
     "daemon/totem/totem.c": TOTEM,
     "daemon/totem/operational.c": TOTEM,
     "daemon/totem/gather.c": TOTEM,
+    "daemon/totem/accuse.c": TOTEM,
+    "daemon/totem/links.c": TOTEM,
     "daemon/totem/commit.c": TOTEM,
     "daemon/totem/recovery.c": TOTEM,
     "daemon/totem/deliver.c": TOTEM,

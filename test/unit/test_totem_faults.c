@@ -123,6 +123,31 @@ static void penalties(void)
     world_free(w);
 }
 
+/* The second's token is lost; the first is to find out by itself. */
+static void lose_token(struct ring_world *w)
+{
+    w->lost[0][1] = 1 << WIRE_TOKEN;
+    w->lost[1][0] = w->lost[2][0] = 1 << WIRE_JOIN;
+    world_send(w, 0, 1, false);
+    for (int i = 0; i < 100000 && w->nodes[0].state == TOTEM_OPERATIONAL; i++)
+        world_next(w);
+    CU_ASSERT_STRING_EQUAL(w->nodes[0].reason, "token lost");
+    w->lost[0][1] = w->lost[1][0] = w->lost[2][0] = 0;
+}
+
+/* Tokens that do not arrive may be chance, if a ring comes between. */
+static void strikes(void)
+{
+    struct ring_world *w = ring(3);
+    for (uint32_t i = 0; i < 4; i++) {
+        lose_token(w);
+        CU_ASSERT(until_state(w, 0, TOTEM_OPERATIONAL));
+        CU_ASSERT_EQUAL(w->nodes[0].members, 3);
+        CU_ASSERT(world_settle(w, SECOND / 2));
+    }
+    world_free(w);
+}
+
 // --- late packets of the old ring
 // -----------------------------------------------
 
@@ -163,6 +188,7 @@ static const struct unit_test tests[] = {
     {"a member that fails to receive", failed_to_receive},
     {"a member that is slow to receive", slow_to_receive},
     {"penalties grow, and are forgiven", penalties},
+    {"lost tokens with rings between", strikes},
     {"packets of the old ring, late", late_packets},
 };
 
