@@ -186,6 +186,10 @@ $(B)/unit/test_replica $(B)/unit/test_replica_told \
     $(B)/unit/test_replica_hostile: private LDFLAGS += \
     $(addprefix -Wl$(comma)--wrap=,malloc calloc realloc free)
 
+# Blocks that are taken and given up are counted.
+$(B)/unit/test_ckpt_bounds: private LDFLAGS += $(addprefix -Wl$(comma)--wrap=,\
+    ckpt_memory_get ckpt_memory_retire ckpt_memory_retire_tree ckpt_memory_free)
+
 # Its allocations are refused, one after the other.
 $(B)/unit/test_init_failure: private LDFLAGS += $(addprefix -Wl$(comma)--wrap=,\
     malloc calloc realloc aligned_alloc strdup free)

@@ -15,10 +15,11 @@
 #include <string.h>
 
 enum {
-    NOTES = 512,     /* of a checkpoint */
-    ID_WORDS = 6,    /* longer ids are asked for */
-    READ_TRIES = 16, /* of a section that is written to meanwhile */
-    CHECK_EVERY = 16 /* reads between two looks for the daemon's end */
+    NOTES = 512,      /* of a checkpoint */
+    ID_WORDS = 6,     /* longer ids are asked for */
+    READ_TRIES = 16,  /* of a section that is written to meanwhile */
+    CHECK_EVERY = 16, /* reads between two looks for the daemon's end */
+    LEVELS_MAX = 8    /* of nodes; the largest section that can be has fewer */
 };
 
 /* All but `lock` is read and written relaxed: it is believed only if `lock` was
@@ -156,6 +157,36 @@ static uint64_t word_at(const void *at)
                                 memory_order_acquire);
 }
 
+/* The address of a chunk, 0: there is none; false: it is not to be found in the
+ * arena. */
+static bool chunk_address(const struct conn *c,
+                          const struct arena_content *content,
+                          const struct arena_content *head, uint64_t chunk,
+                          uint64_t *address)
+{
+    const uint64_t *slots = content->slots;
+    uint64_t span = 1, count = head->count;
+
+    if (head->levels > LEVELS_MAX || count > ARENA_FAN)
+        return false;
+    for (int i = 0; i < head->levels; i++)
+        span *= ARENA_FAN;
+    for (;; span /= ARENA_FAN) {
+        const struct arena_node *node;
+        if (chunk / span >= count)
+            return false;
+        memcpy(address, &slots[chunk / span], sizeof *address);
+        if (*address == 0 || span == 1)
+            return true;
+        node = within(c, *address, sizeof *node);
+        if (*address % 8 != 0 || node == NULL)
+            return false;
+        slots = node->slots;
+        count = ARENA_FAN;
+        chunk %= span;
+    }
+}
+
 /* Copies bytes of a content; false: not all are in the arena. What is read may
  * be nonsense, and is only believed later. */
 static bool copy(const struct conn *c, const struct arena_content *content,
@@ -163,15 +194,14 @@ static bool copy(const struct conn *c, const struct arena_content *content,
                  uint64_t size)
 {
     while (size > 0) {
-        uint64_t chunk = offset / ARENA_CHUNK_SIZE;
         uint64_t skip = offset % ARENA_CHUNK_SIZE;
         uint64_t n =
             ARENA_CHUNK_SIZE - skip < size ? ARENA_CHUNK_SIZE - skip : size;
         const uint8_t *from;
         uint64_t address;
-        if (chunk >= head->chunk_count)
+        if (!chunk_address(c, content, head, offset / ARENA_CHUNK_SIZE,
+                           &address))
             return false;
-        memcpy(&address, &content->chunks[chunk], sizeof address);
         from = address == 0 ? NULL : within(c, address + skip, n);
         if (address == 0)
             memset(to, 0, n);
@@ -216,8 +246,8 @@ static enum outcome read_once(const struct conn *c, const struct known *k,
         return AGAIN;
     memcpy(&head, content, sizeof head);
     fits = within(c, address,
-                  sizeof head + (uint64_t)head.chunk_count *
-                                    sizeof *content->chunks) != NULL &&
+                  sizeof head +
+                      (uint64_t)head.count * sizeof *content->slots) != NULL &&
            offset <= head.size;
     *got = fits && size > head.size - offset ? head.size - offset : size;
     fits = fits && copy(c, content, &head, offset, to, *got);

@@ -50,19 +50,29 @@ struct arena_slot {
 };
 _Static_assert(sizeof(struct arena_slot) == 16, "arena ABI");
 
-/* A section's content; never written to while a slot names it. Each chunk has
- * ARENA_CHUNK_SIZE bytes of it, the last one the rest; address 0: all are 0. */
+enum { ARENA_CHUNK_SIZE = 16384 - 16, ARENA_FAN = 125 };
+
+/* A section's content; never written to while a slot names it. Its bytes are in
+ * chunks of ARENA_CHUNK_SIZE, the last one has the rest. Without levels the
+ * slots are the chunks' addresses; with some, those of nodes, which have the
+ * next ARENA_FAN slots each, and so on. Address 0: all bytes below are 0. */
 struct arena_content {
     uint64_t version;
     uint64_t size; /* bytes */
     int64_t last_update_ns, expiration_ns;
-    uint32_t chunk_count;
-    uint32_t reserved;
-    uint64_t chunks[];
+    uint8_t levels;
+    uint8_t count; /* of slots[], ARENA_FAN at most */
+    uint16_t reserved;
+    uint32_t blocks; /* the daemon's */
+    uint64_t slots[];
 };
 _Static_assert(sizeof(struct arena_content) == 40, "arena ABI");
 
-enum { ARENA_CHUNK_SIZE = 16384 - 16 };
+struct arena_node {
+    uint64_t blocks; /* the daemon's */
+    uint64_t slots[ARENA_FAN];
+};
+_Static_assert(sizeof(struct arena_node) == 1024 - 16, "arena ABI");
 
 struct arena {
     uint8_t *at; /* NULL: there is none */

@@ -208,6 +208,7 @@ struct server {
     uint64_t traffic, piece_bytes;
     struct handover garbage;         /* of the checkpoints */
     struct ckpt_item *garbage_items; /* NULL: none is away */
+    bool unclean; /* some of what was deleted is not free yet */
     struct mailbox inbox;            /* from the admission thread */
     struct admission *admission;
     struct views *views;

@@ -123,7 +123,7 @@ static bool is_chosen(const struct ipc_ckpt_next *query,
     }
 }
 
-enum { LOOKS_MAX = 10000 }; /* at sections, in one query */
+enum { LOOKS_MAX = 200 }; /* at sections, in one query */
 
 /* The next that is chosen. A client that chooses few of many does not hold up
  * the others of its worker: *number is where it may go on, with TRY_AGAIN. */

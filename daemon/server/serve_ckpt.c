@@ -24,15 +24,15 @@ static void ckpt_answer(struct server *s, struct client *c, const uint8_t *body)
 }
 
 /* What was replaced cannot be used again until no reader has it, which takes as
- * long as the admission thread, of normal priority, takes to be sure. A flood
- * of writes is to wait for it, and not to use up all memory meanwhile. */
-enum { GARBAGE_BYTES_MAX = 32 << 20 };
+ * long as the admission thread, of normal priority, takes to be sure; what was
+ * deleted is freed a little at a time. A flood of writes is to wait for both,
+ * and not to use up all memory meanwhile. */
+enum { UNFREED_BYTES_MAX = 64 << 20 };
 
 static bool ckpt_waits(const struct server *s, const struct client *c)
 {
     return !ckpt_may_take(s->ckpt, c->slot) ||
-           (s->garbage_items != NULL &&
-            ckpt_garbage_bytes(s->ckpt) > GARBAGE_BYTES_MAX);
+           ckpt_unfreed_bytes(s->ckpt) > UNFREED_BYTES_MAX;
 }
 
 /* --- outcomes ------------------------------------------------------------- */

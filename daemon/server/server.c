@@ -18,8 +18,9 @@
 #include <unistd.h>
 
 enum {
-    REQUESTS_PER_RING = 64, /* answered when a client rings */
-    GARBAGE_BYTES = 1 << 20 /* of checkpoints; less is kept until it is more */
+    REQUESTS_PER_RING = 64,  /* answered when a client rings */
+    GARBAGE_BYTES = 1 << 20, /* of checkpoints; less is kept until it is more */
+    CLEANED_PER_ROUND = 500  /* blocks and sections that were deleted */
 };
 
 uint64_t server_now_ns(void)
@@ -510,17 +511,24 @@ void server_flush(struct server *s)
 /* A clock that is set is noticed within so long. */
 static const uint64_t clock_look_ns = 1000000000;
 
+/* Between two rounds that free what was deleted, if there is nothing else to
+ * do: the processor is not this thread's alone. */
+static const uint64_t clean_pause_ns = 1000000;
+
 uint64_t server_wake_ns(const struct server *s, uint64_t now_ns)
 {
     int64_t due_ns = ckpt_wake_ns(s->ckpt), wall_ns;
+    uint64_t clean_ns = s->unclean ? now_ns + clean_pause_ns : UINT64_MAX;
 
     if (due_ns == INT64_MAX)
-        return UINT64_MAX;
+        return clean_ns;
     wall_ns = server_wall_ns();
     if (due_ns <= wall_ns)
         return now_ns;
     uint64_t left_ns = (uint64_t)due_ns - (uint64_t)wall_ns;
-    return now_ns + (left_ns < clock_look_ns ? left_ns : clock_look_ns);
+    if (left_ns > clock_look_ns)
+        left_ns = clock_look_ns;
+    return now_ns + left_ns < clean_ns ? now_ns + left_ns : clean_ns;
 }
 
 void server_address_set(struct server *s, const char *address)
@@ -533,6 +541,7 @@ void server_time(struct server *s)
 {
     if (ckpt_wake_ns(s->ckpt) != INT64_MAX)
         ckpt_time(s->ckpt, server_wall_ns());
+    s->unclean = ckpt_clean(s->ckpt, CLEANED_PER_ROUND);
 }
 
 const struct server_stats *server_stats_get(struct server *s)

@@ -93,8 +93,8 @@ void server_address_set(struct server *s, const char *address);
 void server_flush(struct server *s);
 
 /* When server_time() is to be called next, on the clock of `now_ns`
- * (CLOCK_MONOTONIC): what expires by the clock is then in server_backlog().
- * UINT64_MAX: no need. */
+ * (CLOCK_MONOTONIC): what expires by the clock is then in server_backlog(), and
+ * some more of what was deleted is freed. UINT64_MAX: no need. */
 uint64_t server_wake_ns(const struct server *s, uint64_t now_ns);
 void server_time(struct server *s);
 

@@ -164,10 +164,10 @@ struct ckpt *ckpt_new(const struct ckpt_config *config)
     k->client_handles = calloc(config->client_max, sizeof *k->client_handles);
     k->handles = calloc(CKPT_HANDLES_MAX, sizeof *k->handles);
     k->replica = replica_open(k);
-    k->stored = ckpt_store_init(&k->store, config->hash_seed, config->arena,
-                                config->arena_size);
+    ckpt_store_init(&k->store, config->hash_seed, config->arena,
+                    config->arena_size);
     if (k->pending == NULL || k->client_handles == NULL || k->handles == NULL ||
-        k->replica == NULL || !k->stored) {
+        k->replica == NULL) {
         ckpt_free(k);
         return NULL;
     }
@@ -178,8 +178,7 @@ void ckpt_free(struct ckpt *k)
 {
     if (k == NULL)
         return;
-    if (k->stored)
-        ckpt_store_deinit(&k->store);
+    ckpt_store_deinit(&k->store);
     replica_free(k->replica);
     free(k->pending);
     free(k->client_handles);
@@ -722,10 +721,25 @@ static size_t work_write(struct ckpt *k, int64_t now_ns, uint8_t *to)
     return op_end(&w);
 }
 
+/* If there is more than it has room for, the next one follows. */
+static size_t tick_write(struct ckpt *k, int64_t now_ns, uint8_t *to)
+{
+    struct writer w = op_begin(k, to, OP_TICK, NO_CLIENT, 0, now_ns);
+    struct ckpt_due due[OP_TICK_ITEMS_MAX];
+    uint32_t count =
+        ckpt_due_list(&k->store, now_ns, now_ns, due, OP_TICK_ITEMS_MAX);
+
+    k->tick_due = false;
+    k->tick_sent = true;
+    for (uint32_t i = 0; i < count; i++) {
+        write_u64(&w, due[i].checkpoint);
+        write_u64(&w, due[i].section);
+    }
+    return op_end(&w);
+}
+
 size_t ckpt_message_write(struct ckpt *k, int64_t now_ns, uint8_t *to)
 {
-    struct writer w;
-
     CHECK(ckpt_message_kind(k) != REPLICA_NOTHING);
     if (replica_message_kind(k->replica) == REPLICA_INFO ||
         !replica_ready(k->replica))
@@ -734,20 +748,17 @@ size_t ckpt_message_write(struct ckpt *k, int64_t now_ns, uint8_t *to)
         return work_write(k, now_ns, to);
     if (!k->tick_due || k->tick_sent)
         return replica_message_write(k->replica, to);
-    k->tick_due = false;
-    k->tick_sent = true;
-    w = op_begin(k, to, OP_TICK, NO_CLIENT, 0, now_ns);
-    return op_end(&w);
+    return tick_write(k, now_ns, to);
 }
 
 int64_t ckpt_wake_ns(const struct ckpt *k)
 {
-    const struct ckpt_timer *t = ckpt_timer_first(&k->store);
+    int64_t retention_ns = ckpt_retention_first(&k->store);
+    int64_t expiry_ns = ckpt_expiry_first(&k->store);
 
-    return t == NULL || !k->ticks || k->tick_sent || k->tick_due ||
-                   !replica_ready(k->replica)
-               ? INT64_MAX
-               : t->time_ns;
+    if (!k->ticks || k->tick_sent || k->tick_due || !replica_ready(k->replica))
+        return INT64_MAX;
+    return retention_ns < expiry_ns ? retention_ns : expiry_ns;
 }
 
 void ckpt_time(struct ckpt *k, int64_t now_ns)
@@ -793,6 +804,19 @@ const struct ckpt_store *ckpt_store(const struct ckpt *k)
 uint64_t ckpt_garbage_bytes(const struct ckpt *k)
 {
     return k->store.memory.garbage_bytes;
+}
+
+uint64_t ckpt_unfreed_bytes(const struct ckpt *k)
+{
+    return k->store.memory.garbage_bytes + k->store.memory.away_bytes +
+           k->store.deleted_bytes;
+}
+
+bool ckpt_clean(struct ckpt *k, uint32_t count)
+{
+    bool sweeps = ckpt_store_sweep(&k->store, count);
+
+    return ckpt_memory_free_some(&k->store.memory, count) || sweeps;
 }
 
 struct ckpt_item *ckpt_garbage_take(struct ckpt *k)

@@ -17,9 +17,10 @@
  * checkpoint is not there then gives NOT_EXIST.
  *
  * Time. What is to expire is deleted by a *tick*: an operation with the clock
- * of the lowest node that went on, which sends one when something is due. The
- * time that a checkpoint without users is kept begins with the first tick
- * after.
+ * of the lowest node that went on, which sends one when something is due. It
+ * names what that is, a few hundred at most; the next one follows if there is
+ * more. The time that a checkpoint without users is kept begins with the first
+ * tick after.
  *
  * Pure. Owner: protocol thread, but for what is said to be for readers.
  * Operations and pieces: doc/wire.md. */
@@ -140,6 +141,12 @@ const struct ckpt_store *ckpt_store(const struct ckpt *k);
 uint64_t ckpt_garbage_bytes(const struct ckpt *k);
 struct ckpt_item *ckpt_garbage_take(struct ckpt *k);
 void ckpt_garbage_return(struct ckpt *k, struct ckpt_item *garbage);
+
+/* What was deleted or replaced, and is not free yet, bytes. */
+uint64_t ckpt_unfreed_bytes(const struct ckpt *k);
+
+/* Goes on with it, `count` steps. True: there is more to do. */
+bool ckpt_clean(struct ckpt *k, uint32_t count);
 
 const struct replica *ckpt_replica(const struct ckpt *k);
 

@@ -135,7 +135,7 @@ static void look_whether_used(struct ckpt *k, struct ckpt_checkpoint *c)
         atomic_load_explicit(&c->retention_ns, memory_order_relaxed) == 0)
         ckpt_store_delete(&k->store, c);
     else
-        ckpt_timer_set(&k->store, c, INT64_MIN);
+        ckpt_due_set(&k->store, c, INT64_MIN);
 }
 
 static bool same_attributes(const struct ipc_ckpt_attributes *a,
@@ -156,7 +156,7 @@ static struct ckpt_section *section_create(struct ckpt *k,
     struct ckpt_section *s =
         ckpt_section_create(&k->store, c, c->next_section++, id);
 
-    ckpt_section_change(&k->store, c, s, change, 1);
+    ckpt_section_change(&k->store, c, s, change);
     return s;
 }
 
@@ -213,7 +213,7 @@ static uint32_t op_open(struct work *w)
     }
     if (!ref_add(c, w->op->sender))
         return IPC_ERR_NO_RESOURCES;
-    ckpt_timer_set(&k->store, c, INT64_MAX);
+    ckpt_due_set(&k->store, c, INT64_MAX);
     if (w->own)
         ckpt_own_opened(k, &w->head, c, &w->reply);
     return IPC_OK;
@@ -232,7 +232,7 @@ static uint32_t op_reopen(struct work *w)
     if (c != NULL && !ref_add(c, w->op->sender))
         c = NULL;
     if (c != NULL)
-        ckpt_timer_set(&w->k->store, c, INT64_MAX);
+        ckpt_due_set(&w->k->store, c, INT64_MAX);
     if (w->own)
         ckpt_own_reopened(w->k, handle, c);
     return c != NULL ? IPC_OK : IPC_ERR_NOT_EXIST;
@@ -267,7 +267,7 @@ static uint32_t op_unlink(struct work *w)
     c = ckpt_store_find(&w->k->store, name);
     if (c == NULL)
         return IPC_ERR_NOT_EXIST;
-    atomic_store_explicit(&c->unlinked, true, memory_order_relaxed);
+    ckpt_store_unlink(&w->k->store, c);
     look_whether_used(w->k, c);
     return IPC_OK;
 }
@@ -404,17 +404,19 @@ static uint32_t may_write(struct work *w, const struct section_op *s)
     return IPC_OK;
 }
 
-/* The elements from `first` on that are of its section, as its changes; they
- * are then done with. */
-static uint32_t changes_of(const struct work *w, const struct section_op *s,
-                           uint32_t first, struct ckpt_section **sections,
-                           const struct bytes *data,
-                           struct ckpt_change *changes)
+/* All elements from `first` on that are of its section, as one change; they are
+ * then done with. */
+static void write_one(const struct work *w, const struct section_op *s,
+                      uint32_t first, struct ckpt_section **sections,
+                      const struct bytes *data)
 {
     struct ckpt_section *section = sections[first];
     const struct ckpt_content *content = ckpt_content_get(section);
-    uint64_t size = content->size;
-    uint32_t count = 0;
+    struct ckpt_run runs[ELEMENTS_MAX];
+    struct ckpt_change change = {.size = content->size,
+                                 .now_ns = w->head.now_ns,
+                                 .expiration_ns = content->expiration_ns,
+                                 .runs = runs};
 
     for (uint32_t i = first; i < s->count; i++) {
         const struct element *e = &s->elements[i];
@@ -422,25 +424,19 @@ static uint32_t changes_of(const struct work *w, const struct section_op *s,
         if (sections[i] != section)
             continue;
         sections[i] = NULL;
-        if (w->head.op == IPC_SUBMIT_CKPT_OVERWRITE || end > size)
-            size = end;
-        changes[count++] =
-            (struct ckpt_change){.offset = e->offset,
-                                 .data = data[i],
-                                 .size = size,
-                                 .now_ns = w->head.now_ns,
-                                 .expiration_ns = content->expiration_ns};
+        if (w->head.op == IPC_SUBMIT_CKPT_OVERWRITE || end > change.size)
+            change.size = end;
+        runs[change.run_count++] = (struct ckpt_run){e->offset, data[i]};
     }
-    return count;
+    ckpt_section_change(&w->k->store, s->c, section, &change);
 }
 
-/* WRITE and OVERWRITE. Readers see all that a call does to a section, or nothing
- * of it. */
+/* WRITE and OVERWRITE. Readers see all that a call does to a section, or
+ * nothing of it. */
 static uint32_t op_write(struct work *w, const struct section_op *s)
 {
     uint32_t result = w->op->whole ? may_write(w, s) : IPC_OK;
     struct ckpt_section *sections[ELEMENTS_MAX];
-    struct ckpt_change changes[ELEMENTS_MAX];
     struct bytes data[ELEMENTS_MAX];
 
     if (result != IPC_OK)
@@ -454,12 +450,9 @@ static uint32_t op_write(struct work *w, const struct section_op *s)
                    size_after(w, e, sections[i])) > room_of(w->k))
             sections[i] = NULL;
     }
-    for (uint32_t i = 0; i < s->count; i++) {
-        struct ckpt_section *section = sections[i];
-        if (section != NULL)
-            ckpt_section_change(&w->k->store, s->c, section, changes,
-                                changes_of(w, s, i, sections, data, changes));
-    }
+    for (uint32_t i = 0; i < s->count; i++)
+        if (sections[i] != NULL)
+            write_one(w, s, i, sections, data);
     return IPC_OK;
 }
 
@@ -525,11 +518,14 @@ static uint32_t op_section_create(struct work *w, const struct section_op *s)
         w->reply.id_length = (uint16_t)id.n;
         memcpy(w->reply.id, id.p, id.n);
     }
-    section_create(w->k, s->c, id,
-                   &(struct ckpt_change){.data = read_bytes(&w->r, e->size),
-                                         .size = e->size,
-                                         .now_ns = w->head.now_ns,
-                                         .expiration_ns = s->expiration_ns});
+    section_create(
+        w->k, s->c, id,
+        &(struct ckpt_change){
+            .size = e->size,
+            .now_ns = w->head.now_ns,
+            .expiration_ns = s->expiration_ns,
+            .runs = &(struct ckpt_run){.data = read_bytes(&w->r, e->size)},
+            .run_count = 1});
     return IPC_OK;
 }
 
@@ -564,8 +560,7 @@ static uint32_t op_expiration_set(struct work *w, const struct section_op *s)
         &w->k->store, s->c, section,
         &(struct ckpt_change){.size = content->size,
                               .now_ns = content->last_update_ns,
-                              .expiration_ns = s->expiration_ns},
-        1);
+                              .expiration_ns = s->expiration_ns});
     return IPC_OK;
 }
 
@@ -597,35 +592,48 @@ static int64_t later(int64_t now_ns, int64_t by_ns)
     return by_ns > INT64_MAX - now_ns ? INT64_MAX : now_ns + by_ns;
 }
 
-static void expire(struct ckpt *k, const struct ckpt_timer *t, int64_t now_ns)
+/* Is it still due? Then it goes, or its time begins. */
+static void expire(struct ckpt *k, struct ckpt_checkpoint *c, int64_t now_ns)
 {
-    struct ckpt_checkpoint *c = t->checkpoint;
-
-    if (t->section != NULL)
-        ckpt_section_delete(&k->store, c, t->section);
-    else if (t->time_ns == INT64_MIN) /* from now on */
-        ckpt_timer_set(
-            &k->store, c,
-            later(now_ns, atomic_load_explicit(&c->retention_ns,
-                                               memory_order_relaxed)));
-    else
+    if (c->due_ns == INT64_MIN)
+        ckpt_due_set(&k->store, c,
+                     later(now_ns, atomic_load_explicit(&c->retention_ns,
+                                                        memory_order_relaxed)));
+    else if (c->due_ns <= now_ns)
         ckpt_store_delete(&k->store, c);
 }
 
+static void expire_section(struct ckpt *k, struct ckpt_checkpoint *c,
+                           uint64_t number, int64_t now_ns)
+{
+    struct ckpt_section *s = ckpt_section_next(c, number - 1);
+
+    if (s != NULL && s->number == number &&
+        ckpt_content_get(s)->expiration_ns <= now_ns)
+        ckpt_section_delete(&k->store, c, s);
+}
+
+/* It names what its sender knew to be due, so that all do the same, and no more
+ * at a time than it has room for. */
 static uint32_t op_tick(struct work *w)
 {
-    const struct ckpt_timer *t;
-
     /* A clock before the epoch would be a fault of its node's. */
-    if (!reader_done(&w->r) || w->head.now_ns < 0)
+    if (w->r.left % OP_TICK_ITEM_SIZE != 0 || w->head.now_ns < 0)
         return IPC_ERR_LIBRARY;
     if (w->own) {
         w->k->tick_sent = false;
         w->k->tick_count++;
     }
-    while ((t = ckpt_timer_first(&w->k->store)) != NULL &&
-           t->time_ns <= w->head.now_ns)
-        expire(w->k, t, w->head.now_ns);
+    while (w->r.left > 0) {
+        struct ckpt_checkpoint *c = checkpoint_of(w, read_u64(&w->r));
+        uint64_t section = read_u64(&w->r);
+        if (c == NULL)
+            continue;
+        if (section == 0)
+            expire(w->k, c, w->head.now_ns);
+        else
+            expire_section(w->k, c, section, w->head.now_ns);
+    }
     return IPC_OK;
 }
 
@@ -673,6 +681,7 @@ bool ckpt_apply(void *context, const struct replica_op *op)
     result = w.r.failed ? IPC_ERR_LIBRARY : apply(&w);
     k->applied++;
     k->failed += result != IPC_OK;
+    ckpt_store_sweep(&k->store, SWEPT_PER_OP);
     if (w.own && w.head.client != NO_CLIENT) {
         /* The operation may have succeeded, and only this client have no use
          * of it. */

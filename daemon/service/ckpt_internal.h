@@ -13,7 +13,12 @@ enum { OP_REOPEN = 1, OP_TICK = 2 };
 enum {
     NO_CLIENT = 0xffffffff,
     /* In the shortest head of a request: that many at most. */
-    ELEMENTS_MAX = IPC_CKPT_HEAD_SIZE_MAX / sizeof(struct ipc_ckpt_element)
+    ELEMENTS_MAX = IPC_CKPT_HEAD_SIZE_MAX / sizeof(struct ipc_ckpt_element),
+    /* Of a tick: what is due, each a checkpoint and a section. */
+    OP_TICK_ITEM_SIZE = 16,
+    OP_TICK_ITEMS_MAX = 500,
+    /* Sections taken apart with each operation: more than it can make. */
+    SWEPT_PER_OP = 4
 };
 
 /* What stands in front of every operation. */
@@ -67,7 +72,6 @@ struct ckpt {
 
     /* The replicated state. */
     struct ckpt_store store;
-    bool stored;              /* it is there */
     uint64_t next_checkpoint; /* number */
     bool checkpoints_here;    /* false: only those so far, see replica.h */
     uint32_t checkpoint_max;

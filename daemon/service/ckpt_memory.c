@@ -5,22 +5,32 @@
 
 #include <stdlib.h>
 
-enum { CLASS_MALLOC = CKPT_MEMORY_CLASSES };
-
 /* In front of each block. A free one has the one before it in its list behind
  * its head. The buddy of a block begins where that one's address differs from
  * its own in the bit of its size; it is a block of the same class, or has been
  * split, and then its first part, of a smaller class, has the head there. So
  * what is read at that place is always a head. */
 struct ckpt_item {
-    struct ckpt_item *next; /* of its class, or of the garbage */
-    uint32_t class;
-    uint16_t is_free;
+    union {
+        struct ckpt_item *next; /* of its class, or of the garbage */
+        uint64_t stamp;         /* of a block that somebody has */
+    };
+    uint8_t class;
+    uint8_t is_free, is_malloc;
+    uint8_t levels, first, count; /* of garbage: see struct ckpt_tree */
     uint16_t reserved;
     struct ckpt_item *prev; /* of a free one; else what the block holds */
 };
 _Static_assert(offsetof(struct ckpt_item, prev) == CKPT_MEMORY_HEAD, "head");
 _Static_assert(sizeof(struct ckpt_item) <= CKPT_MEMORY_BLOCK_MIN, "head");
+_Static_assert(sizeof(void *) == 8, "pointers are words of the arena");
+
+/* Of a node: where the names in it begin. */
+enum { NODE_FIRST = 1 };
+
+/* Blocks freed for each that is taken: what is freed a little at a time is then
+ * freed faster than new garbage can be made. */
+enum { FREED_PER_BLOCK = 2 };
 
 static struct ckpt_item *item_of(void *memory)
 {
@@ -51,7 +61,7 @@ bool ckpt_memory_is_shared(const struct ckpt_memory *m, const void *memory)
 static void push(struct ckpt_memory *m, struct ckpt_item *item, uint32_t class)
 {
     *item = (struct ckpt_item){
-        .next = m->free[class], .class = class, .is_free = 1, .prev = NULL};
+        .next = m->free[class], .class = (uint8_t) class, .is_free = 1};
     if (item->next != NULL)
         item->next->prev = item;
     m->free[class] = item;
@@ -131,26 +141,39 @@ static void block_free(struct ckpt_memory *m, struct ckpt_item *item)
 
 /* --- all ------------------------------------------------------------------ */
 
-void *ckpt_memory_try(struct ckpt_memory *m, size_t bytes)
+static uint32_t class_of(size_t bytes)
 {
     size_t with_head = bytes + CKPT_MEMORY_HEAD;
-    struct ckpt_item *item = NULL;
     uint32_t class = 0;
 
-    if (with_head <= CKPT_MEMORY_BLOCK_MAX) {
-        while (size_of_class(class) < with_head)
-            class ++;
-        item = block_get(m, class);
-    }
-    if (item == NULL) {
-        item = malloc(with_head < sizeof *item ? sizeof *item : with_head);
-        class = CLASS_MALLOC;
-    }
+    while (class < CKPT_MEMORY_CLASSES && size_of_class(class) < with_head)
+        class ++;
+    return class;
+}
+
+uint64_t ckpt_memory_block_bytes(size_t bytes)
+{
+    return size_of_class(class_of(bytes));
+}
+
+void *ckpt_memory_try(struct ckpt_memory *m, size_t bytes)
+{
+    uint32_t class = class_of(bytes);
+    struct ckpt_item *item = NULL;
+    bool is_malloc;
+
+    CHECK(class < CKPT_MEMORY_CLASSES);
+    ckpt_memory_free_some(m, FREED_PER_BLOCK);
+    item = block_get(m, class);
+    is_malloc = item == NULL;
+    if (is_malloc)
+        item = malloc(size_of_class(class));
     if (item == NULL)
         return NULL;
-    item->next = NULL;
-    item->class = class;
+    item->stamp = 0;
+    item->class = (uint8_t) class;
     item->is_free = 0;
+    item->is_malloc = is_malloc;
     return (uint8_t *)item + CKPT_MEMORY_HEAD;
 }
 
@@ -162,10 +185,20 @@ void *ckpt_memory_get(struct ckpt_memory *m, size_t bytes)
     return memory;
 }
 
+uint64_t ckpt_memory_stamp(const void *memory)
+{
+    return item_of((void *)(uintptr_t)memory)->stamp;
+}
+
+void ckpt_memory_stamp_set(void *memory, uint64_t stamp)
+{
+    item_of(memory)->stamp = stamp;
+}
+
 static void item_free(struct ckpt_memory *m, struct ckpt_item *item)
 {
     CHECK(!item->is_free);
-    if (item->class == CLASS_MALLOC)
+    if (item->is_malloc)
         free(item);
     else
         block_free(m, item);
@@ -177,20 +210,28 @@ void ckpt_memory_free(struct ckpt_memory *m, void *memory)
         item_free(m, item_of(memory));
 }
 
-void ckpt_memory_retire(struct ckpt_memory *m, void *memory)
+/* --- garbage -------------------------------------------------------------- */
+
+void ckpt_memory_retire_tree(struct ckpt_memory *m, void *memory,
+                             struct ckpt_tree tree)
 {
     struct ckpt_item *item = item_of(memory);
 
     item->next = NULL;
+    item->levels = tree.levels;
+    item->first = tree.first;
+    item->count = tree.count;
     if (m->garbage == NULL)
         m->garbage = item;
     else
         m->garbage_end->next = item;
     m->garbage_end = item;
-    /* The size of what malloc() gave is not known; it may be much. */
-    m->garbage_bytes += item->class == CLASS_MALLOC
-                            ? CKPT_MEMORY_BLOCK_MAX / 16
-                            : size_of_class(item->class);
+    m->garbage_bytes += size_of_class(item->class) + tree.bytes;
+}
+
+void ckpt_memory_retire(struct ckpt_memory *m, void *memory)
+{
+    ckpt_memory_retire_tree(m, memory, (struct ckpt_tree){.levels = 0});
 }
 
 struct ckpt_item *ckpt_memory_garbage_take(struct ckpt_memory *m)
@@ -198,15 +239,68 @@ struct ckpt_item *ckpt_memory_garbage_take(struct ckpt_memory *m)
     struct ckpt_item *items = m->garbage;
 
     m->garbage = m->garbage_end = NULL;
+    m->away += items != NULL;
+    m->away_bytes += m->garbage_bytes;
     m->garbage_bytes = 0;
     return items;
 }
 
+/* The first word of the first block, which nobody needs any more, names the lot
+ * that was returned before. */
 void ckpt_memory_garbage_return(struct ckpt_memory *m, struct ckpt_item *items)
 {
-    while (items != NULL) {
-        struct ckpt_item *next = items->next;
-        item_free(m, items);
-        items = next;
+    if (items == NULL)
+        return;
+    items->prev = m->returned;
+    m->returned = items;
+}
+
+/* The next block that hangs on this one, as garbage of its own; NULL: there is
+ * none left. */
+static struct ckpt_item *hanging(struct ckpt_item *item)
+{
+    void *const *words = (void *)((uint8_t *)item + CKPT_MEMORY_HEAD);
+
+    while (item->levels > 0 && item->count > 0) {
+        void *memory = words[item->first + --item->count];
+        if (memory == NULL)
+            continue;
+        struct ckpt_item *below = item_of(memory);
+        below->levels = (uint8_t)(item->levels - 1);
+        below->first = NODE_FIRST;
+        below->count = CKPT_MEMORY_NODE_FAN;
+        return below;
     }
+    return NULL;
+}
+
+/* The last block below the first one that is to be freed now comes to stand in
+ * front of it. */
+static void descend(struct ckpt_memory *m)
+{
+    struct ckpt_item *below;
+
+    while ((below = hanging(m->freeing)) != NULL) {
+        below->next = m->freeing;
+        m->freeing = below;
+    }
+}
+
+bool ckpt_memory_free_some(struct ckpt_memory *m, uint32_t count)
+{
+    for (; count > 0; count--) {
+        if (m->freeing == NULL) {
+            m->freeing = m->returned;
+            if (m->freeing == NULL)
+                return false;
+            m->returned = m->freeing->prev;
+        }
+        descend(m);
+        struct ckpt_item *item = m->freeing;
+        m->freeing = item->next;
+        item_free(m, item);
+        if (m->freeing == NULL && --m->away == 0)
+            m->away_bytes = 0;
+    }
+    return m->freeing != NULL || m->returned != NULL;
 }

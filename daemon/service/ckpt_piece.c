@@ -41,7 +41,7 @@ static void write_checkpoint(struct writer *w, const struct ckpt_checkpoint *c)
                                                 memory_order_relaxed));
     write_u8(w, atomic_load_explicit(&c->unlinked, memory_order_relaxed));
     write_u32(w, atomic_load_explicit(&c->active, memory_order_relaxed));
-    write_u64(w, (uint64_t)(c->timer == NULL ? INT64_MAX : c->timer->time_ns));
+    write_u64(w, (uint64_t)c->due_ns);
     write_u16(w, c->name_size);
     write_bytes(w, bytes_of(c->name, c->name_size));
     write_u16(w, (uint16_t)c->ref_count);
@@ -51,16 +51,31 @@ static void write_checkpoint(struct writer *w, const struct ckpt_checkpoint *c)
     }
 }
 
-/* As much of the section as there is room for; where it ends then. */
+/* Where the data ends that begins at `offset`: `max` bytes further at most. */
+static uint64_t data_end(const struct ckpt_content *content, uint64_t offset,
+                         uint64_t max)
+{
+    uint64_t end = offset;
+
+    while (end < content->size && end - offset < max &&
+           ckpt_content_data(content, end) == end)
+        end += STORE_CHUNK_SIZE - end % STORE_CHUNK_SIZE;
+    if (end > content->size)
+        end = content->size;
+    return end - offset < max ? end : offset + max;
+}
+
+/* As much of the section as there is room for, from the first data on that are
+ * there; where it ends then. What lies between records is 0. */
 static uint64_t write_section(struct writer *w, const struct ckpt_checkpoint *c,
                               const struct ckpt_section *s, uint64_t offset)
 {
     const struct ckpt_content *content = ckpt_content_get(s);
-    uint64_t n = content->size - offset;
+    uint64_t n;
 
     CHECK(w->left > SECTION_HEAD_SIZE_MAX && offset <= content->size);
-    if (n > w->left - SECTION_HEAD_SIZE_MAX)
-        n = w->left - SECTION_HEAD_SIZE_MAX;
+    offset = ckpt_content_data(content, offset);
+    n = data_end(content, offset, w->left - SECTION_HEAD_SIZE_MAX) - offset;
     write_u8(w, SECTION);
     write_u64(w, c->number);
     write_u64(w, s->number);
@@ -179,7 +194,7 @@ static bool read_refs(struct reader *r, struct ckpt_checkpoint *c)
         c->refs[c->ref_count++] = ref;
     }
     /* Nothing is deleted that is in use. */
-    return !r->failed && (count == 0 || c->timer == NULL);
+    return !r->failed && (count == 0 || c->due_ns == INT64_MAX);
 }
 
 static bool read_checkpoint(struct ckpt *k, struct reader *r)
@@ -206,9 +221,10 @@ static bool read_checkpoint(struct ckpt *k, struct reader *r)
         c->sections_here = false;
     }
     atomic_store_explicit(&c->retention_ns, retention_ns, memory_order_relaxed);
-    atomic_store_explicit(&c->unlinked, unlinked, memory_order_relaxed);
+    if (unlinked)
+        ckpt_store_unlink(&k->store, c);
     atomic_store_explicit(&c->active, active, memory_order_relaxed);
-    ckpt_timer_set(&k->store, c, delete_ns);
+    ckpt_due_set(&k->store, c, delete_ns);
     return read_refs(r, c);
 }
 
@@ -216,20 +232,22 @@ static bool read_section(struct ckpt *k, struct reader *r)
 {
     struct ckpt_checkpoint *c = checkpoint_of(k, read_u64(r));
     uint64_t number = read_u64(r);
-    struct ckpt_change change = {.now_ns = (int64_t)read_u64(r)};
+    struct ckpt_run run;
+    struct ckpt_change change = {
+        .now_ns = (int64_t)read_u64(r), .runs = &run, .run_count = 1};
     struct ckpt_section *s;
 
     change.expiration_ns = (int64_t)read_u64(r);
     change.size = read_u64(r);
-    change.offset = read_u64(r);
+    run.offset = read_u64(r);
     size_t n = read_u32(r);
     struct bytes id = read_bytes(r, read_u16(r));
-    change.data = read_bytes(r, n);
+    run.data = read_bytes(r, n);
     if (r->failed || c == NULL || number == 0 || number > number_max ||
         id.n > IPC_CKPT_SECTION_ID_SIZE_MAX ||
         change.size > bytes_max - k->store.bytes ||
         change.size > c->attributes.section_size_max ||
-        change.offset > change.size || n > change.size - change.offset)
+        run.offset > change.size || n > change.size - run.offset)
         return false;
     s = ckpt_section_next(c, number - 1);
     if (s == NULL && (number <= ckpt_section_last(c) || c->sections_here))
@@ -238,7 +256,7 @@ static bool read_section(struct ckpt *k, struct reader *r)
         s = ckpt_section_create(&k->store, c, number, id);
     else if (s->number != number)
         return false;
-    ckpt_section_change(&k->store, c, s, &change, 1);
+    ckpt_section_change(&k->store, c, s, &change);
     return true;
 }
 

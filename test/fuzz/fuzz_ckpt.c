@@ -64,6 +64,7 @@ static void check_node(struct ckpt *k)
     CHECK(bytes == stats.bytes && count == stats.checkpoints);
     (void)ckpt_hash(k);
     ckpt_garbage_return(k, ckpt_garbage_take(k));
+    ckpt_clean(k, 10);
 }
 
 /* What a client has open is there, as long as it is told so. */

@@ -118,6 +118,7 @@ static enum group_put_result fake_put(struct group *g, struct totem *t,
     server_deliver(&server, &e);
     /* There are no readers now. */
     ckpt_garbage_return(server.ckpt, ckpt_garbage_take(server.ckpt));
+    ckpt_clean(server.ckpt, 10);
     return GROUP_PUT_DONE;
 }
 

@@ -59,6 +59,7 @@ static void stop(void *state)
 static void garbage(struct ckpt_state *t)
 {
     ckpt_garbage_return(t->ckpt, ckpt_garbage_take(t->ckpt));
+    ckpt_clean(t->ckpt, 10);
 }
 
 static void configuration(void *state, const struct totem_configuration *conf)

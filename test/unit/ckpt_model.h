@@ -14,7 +14,7 @@ enum { MODEL_NODES = 5, MODEL_ELEMENTS = 6, MODEL_ID_MAX = 16 };
 
 struct m_section {
     struct m_section *next;
-    uint64_t size;
+    uint64_t number, size;
     int64_t expiration_ns, update_ns;
     uint8_t *data;
     uint16_t id_size;
@@ -223,7 +223,7 @@ static inline struct m_section *m_section_create(struct model *m,
         memcpy(s->id, id, n);
     s->expiration_ns = INT64_MAX;
     c->section_count++;
-    c->next_section++;
+    s->number = c->next_section++;
     m->bytes += STORE_SECTION_BYTES;
     return s;
 }
@@ -523,26 +523,27 @@ static inline uint32_t m_request_do(struct model *m, const struct m_request *r,
     return IPC_OK;
 }
 
-/* What is due at a time goes. */
-static inline void m_tick(struct model *m, int64_t now_ns)
+/* What a tick names, a section or (0) the checkpoint, goes if it is due. */
+static inline void m_tick(struct model *m, int64_t now_ns, uint64_t checkpoint,
+                          uint64_t section)
 {
-    struct m_checkpoint *c, *c_next;
-    struct m_section *s, *s_next;
+    struct m_checkpoint *c = m_number(m, checkpoint);
+    struct m_section *s = c == NULL ? NULL : c->sections;
 
-    for (c = m->checkpoints; c != NULL; c = c_next) {
-        c_next = c->next;
-        for (s = c->sections; s != NULL; s = s_next) {
-            s_next = s->next;
-            if (s->expiration_ns != INT64_MAX && s->expiration_ns <= now_ns)
-                m_section_delete(m, c, s);
-        }
-        if (c->due_ns == INT64_MIN)
-            c->due_ns = c->retention_ns > INT64_MAX - now_ns
-                            ? INT64_MAX
-                            : now_ns + c->retention_ns;
-        if (c->due_ns != INT64_MAX && c->due_ns <= now_ns)
-            m_delete(m, c);
-    }
+    if (c == NULL)
+        return;
+    while (s != NULL && s->number != section)
+        s = s->next;
+    if (s != NULL && s->expiration_ns <= now_ns)
+        m_section_delete(m, c, s);
+    if (section != 0)
+        return;
+    if (c->due_ns == INT64_MIN)
+        c->due_ns = c->retention_ns > INT64_MAX - now_ns
+                        ? INT64_MAX
+                        : now_ns + c->retention_ns;
+    else if (c->due_ns <= now_ns)
+        m_delete(m, c);
 }
 
 /* When the first is due. */

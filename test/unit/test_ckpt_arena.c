@@ -56,10 +56,11 @@ static void content_write(int i, uint64_t version)
                           memory_order_seq_cst);
     atomic_thread_fence(memory_order_seq_cst);
     c->size = byte * 100u + ARENA_CHUNK_SIZE / 2u;
-    c->chunk_count = c->size > ARENA_CHUNK_SIZE ? 2 : 1;
+    c->levels = 0;
+    c->count = c->size > ARENA_CHUNK_SIZE ? 2 : 1;
     for (int k = 0; k < CHUNKS; k++) {
         memset(chunk_at(i, k), byte, ARENA_CHUNK_SIZE);
-        c->chunks[k] = address_of(chunk_at(i, k));
+        c->slots[k] = address_of(chunk_at(i, k));
     }
 }
 
@@ -124,18 +125,18 @@ static void test_asks(void)
         atomic_store(&slot()->content, wrong[i]);
         CU_ASSERT(!reads(data, sizeof data, &got));
         publish(0);
-        c->chunks[0] = wrong[i];
+        c->slots[0] = wrong[i];
         /* 0 means zeros, and a chunk may begin anywhere. */
         if (wrong[i] != 0 && wrong[i] != daemons_address + 4)
             CU_ASSERT(!reads(data, sizeof data, &got));
-        c->chunks[0] = address_of(chunk_at(0, 0));
+        c->slots[0] = address_of(chunk_at(0, 0));
         CU_ASSERT(reads(data, sizeof data, &got));
     }
-    c->chunk_count = 0;
+    c->count = 0;
     CU_ASSERT(!reads(data, sizeof data, &got));
-    c->chunk_count = UINT32_MAX;
+    c->count = UINT8_MAX;
     CU_ASSERT(!reads(data, sizeof data, &got));
-    c->chunk_count = 1;
+    c->count = 1;
     CU_ASSERT(!sackpt_direct_read(&use, &id, c->size + 1, data, 1, &got));
     CU_ASSERT(reads(data, sizeof data, &got));
     atomic_store(&((struct arena_shared *)(void *)arena)->epoch, 1);

@@ -245,21 +245,18 @@ static void test_offset_ok(void)
 static uint32_t changes, changes_most;
 void __real_ckpt_section_change(struct ckpt_store *s, struct ckpt_checkpoint *c,
                                 struct ckpt_section *section,
-                                const struct ckpt_change *change,
-                                uint32_t count);
+                                const struct ckpt_change *change);
 void __wrap_ckpt_section_change(struct ckpt_store *s, struct ckpt_checkpoint *c,
                                 struct ckpt_section *section,
-                                const struct ckpt_change *change,
-                                uint32_t count);
+                                const struct ckpt_change *change);
 void __wrap_ckpt_section_change(struct ckpt_store *s, struct ckpt_checkpoint *c,
                                 struct ckpt_section *section,
-                                const struct ckpt_change *change,
-                                uint32_t count)
+                                const struct ckpt_change *change)
 {
     changes++;
-    if (count > changes_most)
-        changes_most = count;
-    __real_ckpt_section_change(s, c, section, change, count);
+    if (change->run_count > changes_most)
+        changes_most = change->run_count;
+    __real_ckpt_section_change(s, c, section, change);
 }
 
 /* Five elements of one vector, three of them of one section, not in a row: both
@@ -712,6 +709,37 @@ static uint32_t write_result(uint32_t flags, bool activate)
     return result;
 }
 
+/* More than a tick has room for is done by several, one after the other; what
+ * has another time meanwhile stays. */
+static void test_many_expire(void)
+{
+    enum { MANY = 2 * OP_TICK_ITEMS_MAX + 7 };
+    struct ipc_ckpt_attributes a = plain;
+    char id[8];
+
+    a.section_max = MANY;
+    start(2, 1 << 20, 9);
+    done(open_request(1, 0, "a", all_flags, &a));
+    for (uint32_t i = 0; i < MANY; i++) {
+        struct pend *p = on(1, 0, CREATE);
+        snprintf(id, sizeof id, "%u", i);
+        p->r.expiration_ns = 1;
+        element(p, id, strlen(id), 0, 0);
+        fill(p);
+        CU_ASSERT_EQUAL_FATAL(done(p), IPC_OK);
+    }
+    for (uint32_t left = MANY; left > 0;) {
+        ckpt_time(world.nodes[1].k, world.now_ns);
+        settle();
+        left -= left < OP_TICK_ITEMS_MAX ? left : OP_TICK_ITEMS_MAX;
+        CU_ASSERT_EQUAL_FATAL(
+            ckpt_store_next(ckpt_store(world.nodes[2].k), 0)->section_count,
+            left);
+    }
+    CU_ASSERT_EQUAL(ckpt_wake_ns(world.nodes[1].k), INT64_MAX);
+    world_end();
+}
+
 static void test_active(void)
 {
     const uint32_t all = IPC_CKPT_WR_ALL_REPLICAS;
@@ -754,6 +782,34 @@ static void test_piece_edges(void)
         CU_ASSERT(is_whole(&world.nodes[2]));
         world_end();
     }
+}
+
+/* What was never written to is not sent, nor does it take memory there. */
+static void test_holes(void)
+{
+    const uint64_t large = 16 << 20;
+    struct ipc_ckpt_attributes a = plain;
+    const struct ckpt_section *s;
+
+    a.section_size_max = 2 * large;
+    start(1, 2 * large, 9);
+    done(open_request(1, 0, "a", all_flags, &a));
+    section_done(1, 0, CREATE, "x", 0, 70);
+    section_done(1, 0, CREATE, "y", 0, 0);
+    CU_ASSERT_EQUAL(section_done(1, 0, WRITE, "x", 100000, 7), IPC_OK);
+    CU_ASSERT_EQUAL(section_done(1, 0, WRITE, "x", large / 2, 40000), IPC_OK);
+    CU_ASSERT_EQUAL(section_done(1, 0, WRITE, "x", large, 1), IPC_OK);
+    CU_ASSERT_EQUAL(section_done(1, 0, WRITE, "y", 1000000, 0), IPC_OK);
+    node_start(2, 2 * large, 9);
+    configure_all();
+    settle();
+    CU_ASSERT(is_whole(&world.nodes[2]));
+    CU_ASSERT(
+        replica_stats_get(ckpt_replica(world.nodes[2].k))->piece_bytes_read <
+        200000);
+    s = ckpt_section_next(ckpt_store_next(ckpt_store(world.nodes[2].k), 0), 0);
+    CU_ASSERT(ckpt_content_get(s)->blocks <= 7);
+    world_end();
 }
 
 /* --- everything at random ------------------------------------------------- */
@@ -964,6 +1020,7 @@ static void garbage(struct node *n)
         ckpt_garbage_return(n->k, n->garbage);
         n->garbage = NULL;
         n->held = NULL;
+        ckpt_clean(n->k, pick(50));
         return;
     }
     n->garbage = ckpt_garbage_take(n->k);
@@ -1130,7 +1187,9 @@ static const struct unit_test tests[] = {
     {"retention", test_retention},
     {"retention again", test_retention_again},
     {"expiration", test_expiration},
+    {"many expire", test_many_expire},
     {"active", test_active},
     {"piece edges", test_piece_edges},
+    {"holes", test_holes},
     {"random", test_random}};
 UNIT_MAIN("ckpt service", tests)

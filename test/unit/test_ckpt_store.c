@@ -54,7 +54,7 @@ static void begin(bool with_arena)
                      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         CU_ASSERT_FATAL(arena != MAP_FAILED);
     }
-    CU_ASSERT_FATAL(ckpt_store_init(&store, 7, arena, arena ? ARENA : 0));
+    ckpt_store_init(&store, 7, arena, arena ? ARENA : 0);
 }
 
 static void end(void)
@@ -69,22 +69,24 @@ static struct ckpt_item *garbage_take(void)
     return ckpt_memory_garbage_take(&store.memory);
 }
 
+/* And frees it. */
 static void garbage_return(struct ckpt_item *garbage)
 {
     ckpt_memory_garbage_return(&store.memory, garbage);
+    ckpt_memory_free_some(&store.memory, UINT32_MAX);
 }
 
 static void change(struct ckpt_checkpoint *c, struct ckpt_section *s,
                    uint64_t offset, struct bytes data, uint64_t size,
                    int64_t expiration_ns)
 {
-    ckpt_section_change(&store, c, s,
-                        &(struct ckpt_change){.offset = offset,
-                                              .data = data,
-                                              .size = size,
-                                              .now_ns = 1,
-                                              .expiration_ns = expiration_ns},
-                        1);
+    ckpt_section_change(
+        &store, c, s,
+        &(struct ckpt_change){.size = size,
+                              .now_ns = 1,
+                              .expiration_ns = expiration_ns,
+                              .runs = &(struct ckpt_run){offset, data},
+                              .run_count = 1});
 }
 
 /* --- readers against a writer --------------------------------------------- */
@@ -417,7 +419,7 @@ static void test_names(void)
                                      &attributes);
             CU_ASSERT_PTR_EQUAL(ckpt_store_find(&store, text(name)), c[i]);
             if (i % 2 == 0)
-                c[i]->unlinked = true;
+                ckpt_store_unlink(&store, c[i]);
             CU_ASSERT_PTR_EQUAL(ckpt_store_find(&store, text(name)),
                                 i % 2 == 0 ? NULL : c[i]);
         }
@@ -514,30 +516,33 @@ static void random_timer(struct ckpt_checkpoint *c, uint32_t i)
 
 static void test_timers(void)
 {
-    int64_t last = INT64_MIN;
-    const struct ckpt_timer *t;
+    int64_t last = INT64_MIN, first;
+    struct ckpt_due due;
 
     begin(true);
     memset(timed, 0, sizeof timed);
     struct ckpt_checkpoint *c =
         ckpt_store_create(&store, 1, text("a"), &attributes);
+    ckpt_due_set(&store, c, 500);
+    CU_ASSERT_EQUAL(ckpt_retention_first(&store), 500);
+    CU_ASSERT_EQUAL(ckpt_due_list(&store, 499, INT64_MIN, &due, 1), 0);
+    CU_ASSERT_EQUAL(ckpt_due_list(&store, 500, INT64_MIN, &due, 1), 1);
+    CU_ASSERT(due.checkpoint == c->number && due.section == 0);
+    ckpt_due_set(&store, c, INT64_MAX);
+    CU_ASSERT_EQUAL(ckpt_due_list(&store, 500, INT64_MIN, &due, 1), 0);
     for (uint32_t step = 0; step < 20000; step++) {
         random_timer(c, pick(TIMERS));
-        t = ckpt_timer_first(&store);
-        CU_ASSERT_EQUAL(t == NULL ? INT64_MAX : t->time_ns, earliest());
+        CU_ASSERT_EQUAL(ckpt_expiry_first(&store), earliest());
         garbage_return(garbage_take());
     }
-    ckpt_timer_set(&store, c, 500);
-    CU_ASSERT_EQUAL(c->timer->time_ns, 500);
-    while ((t = ckpt_timer_first(&store)) != NULL) {
-        CU_ASSERT(t->time_ns >= last && t->time_ns != INT64_MAX);
-        last = t->time_ns;
-        if (t->section == NULL)
-            ckpt_timer_set(&store, c, INT64_MAX);
-        else
-            ckpt_section_delete(&store, c, t->section);
+    while ((first = ckpt_expiry_first(&store)) != INT64_MAX) {
+        CU_ASSERT(first >= last);
+        last = first;
+        CU_ASSERT_EQUAL_FATAL(ckpt_due_list(&store, 0, first, &due, 1), 1);
+        CU_ASSERT_EQUAL(due.checkpoint, c->number);
+        ckpt_section_delete(&store, c, ckpt_section_next(c, due.section - 1));
     }
-    CU_ASSERT_PTR_NULL(c->timer);
+    CU_ASSERT_PTR_NULL(c->expiry_timer);
     end();
 }
 
@@ -606,7 +611,7 @@ static struct {
 
 static size_t random_size(void)
 {
-    return pick(20) == 0 ? pick(CKPT_MEMORY_BLOCK_MAX * 2) + 1u
+    return pick(20) == 0 ? pick(CKPT_MEMORY_BLOCK_MAX - CKPT_MEMORY_HEAD) + 1u
                          : pick(1u << pick(14)) + 1u;
 }
 
@@ -648,10 +653,13 @@ static void test_memory(void)
         }
         if (pick(30) == 0)
             ckpt_memory_garbage_return(&m, ckpt_memory_garbage_take(&m));
+        ckpt_memory_free_some(&m, pick(3));
     }
     for (uint32_t i = 0; i < BLOCKS; i++)
         ckpt_memory_free(&m, blocks[i].at);
     ckpt_memory_garbage_return(&m, ckpt_memory_garbage_take(&m));
+    CU_ASSERT(!ckpt_memory_free_some(&m, UINT32_MAX));
+    CU_ASSERT_EQUAL(m.away_bytes, 0);
     /* All in one again: the arena has as many of the largest blocks as at the
      * beginning, and then none. */
     for (uint32_t i = 1; i < ARENA / CKPT_MEMORY_BLOCK_MAX; i++)
