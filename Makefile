@@ -51,6 +51,7 @@ PROGRAMS := $(B)/aisexec $(B)/keygen $(B)/libevs.so $(B)/libevs.a \
             $(B)/libSaCkpt.so $(B)/libSaCkpt.a \
             $(B)/testevs $(B)/evscheck $(B)/evscompare $(B)/evsbench \
             $(B)/testckpt $(B)/ckptbench $(B)/ckptbenchth \
+            $(B)/ckptprobe $(B)/wallclock.so \
             $(B)/ipcbench $(B)/hostile $(B)/sim
 
 all: $(PROGRAMS) ## build the daemon, the libraries and the programs
@@ -123,10 +124,15 @@ $(B)/testclm: $(B)/test/testclm.o $(B)/libSaClm.so
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $< -L$(B) -lSaClm -lpthread \
 	    -Wl,-rpath,'$$ORIGIN'
 
-$(B)/testckpt: $(B)/test/testckpt.o $(B)/libSaCkpt.so
+$(B)/testckpt $(B)/ckptprobe: $(B)/%: $(B)/test/%.o $(B)/libSaCkpt.so
 	$(call say,LINK)
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $< -L$(B) -lSaCkpt -lpthread \
 	    -Wl,-rpath,'$$ORIGIN'
+
+# Preloaded: not linked with a sanitizer, whose place is the program's.
+$(B)/wallclock.so: test/wallclock.c
+	$(call say,LINK)
+	$(Q)$(CC) -std=c11 -D_GNU_SOURCE $(WARN) -O2 -fPIC -shared -o $@ $< -ldl
 
 # Its attackers speak to the daemon past the library.
 $(B)/hostile: $(call obj,test/hostile*.c) $(B)/libevs.a $(B)/libSaCkpt.a

@@ -443,6 +443,7 @@ static void round_once(struct protocol *p)
     uint64_t now = loop_now_ns();
     pause_notice(p, now);
     p->now_ns = now;
+    server_time(p->p.server, now);
     while (loop_next(p->p.loop, &e)) {
         switch ((enum source)(uintptr_t)e.context) {
         case SOURCE_SERVER:
@@ -471,10 +472,11 @@ static void round_once(struct protocol *p)
     }
     if (server)
         server_poll(p->p.server);
-    server_time(p->p.server);
+    server_time(p->p.server, p->now_ns);
     if (totem_wants_submit(p->p.totem) && server_backlog(p->p.server) > 0)
         step(p, (struct totem_in){.kind = TOTEM_IN_SUBMIT});
     server_flush(p->p.server);
+    server_clean(p->p.server);
     busy_note(p);
     uint64_t spent = loop_now_ns() - now;
     if (spent > p->longest_round_ns)

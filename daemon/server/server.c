@@ -508,27 +508,20 @@ void server_flush(struct server *s)
     give_garbage(s);
 }
 
-/* A clock that is set is noticed within so long. */
-static const uint64_t clock_look_ns = 1000000000;
-
 /* Between two rounds that free what was deleted, if there is nothing else to
  * do: the processor is not this thread's alone. */
 static const uint64_t clean_pause_ns = 1000000;
 
 uint64_t server_wake_ns(const struct server *s, uint64_t now_ns)
 {
-    int64_t due_ns = ckpt_wake_ns(s->ckpt), wall_ns;
     uint64_t clean_ns = s->unclean ? now_ns + clean_pause_ns : UINT64_MAX;
+    int64_t due_ns = ckpt_wake_ns(s->ckpt);
 
     if (due_ns == INT64_MAX)
         return clean_ns;
-    wall_ns = server_wall_ns();
-    if (due_ns <= wall_ns)
+    if (due_ns < 0 || (uint64_t)due_ns <= now_ns)
         return now_ns;
-    uint64_t left_ns = (uint64_t)due_ns - (uint64_t)wall_ns;
-    if (left_ns > clock_look_ns)
-        left_ns = clock_look_ns;
-    return now_ns + left_ns < clean_ns ? now_ns + left_ns : clean_ns;
+    return (uint64_t)due_ns < clean_ns ? (uint64_t)due_ns : clean_ns;
 }
 
 void server_address_set(struct server *s, const char *address)
@@ -537,10 +530,37 @@ void server_address_set(struct server *s, const char *address)
                     (struct bytes){(const uint8_t *)address, strlen(address)});
 }
 
-void server_time(struct server *s)
+static void tell_of_clock(const struct server *s,
+                          const struct ckpt_clock_news *news)
 {
-    if (ckpt_wake_ns(s->ckpt) != INT64_MAX)
-        ckpt_time(s->ckpt, server_wall_ns());
+    double seconds = (double)news->ahead_ns / 1e9;
+    const char *where = news->node_id == s->config.node_id ? " (this one)" : "";
+
+    if (news->far)
+        log_write(LOG_LEVEL_WARNING, "CKPT",
+                  "the clock of node %u%s is %.1f s %s those of most nodes: it "
+                  "does not decide when sections of checkpoints expire; set it "
+                  "(NTP)",
+                  news->node_id, where, seconds < 0 ? -seconds : seconds,
+                  seconds < 0 ? "behind" : "ahead of");
+    else
+        log_write(LOG_LEVEL_NOTICE, "CKPT",
+                  "the clock of node %u%s agrees with those of most nodes",
+                  news->node_id, where);
+}
+
+void server_time(struct server *s, uint64_t now_ns)
+{
+    struct ckpt_clock_news news;
+
+    ckpt_time(s->ckpt, &(struct ckpt_now){.steady_ns = (int64_t)now_ns,
+                                          .wall_ns = server_wall_ns()});
+    while (ckpt_clock_news(s->ckpt, &news))
+        tell_of_clock(s, &news);
+}
+
+void server_clean(struct server *s)
+{
     s->unclean = ckpt_clean(s->ckpt, CLEANED_PER_ROUND);
 }
 

@@ -48,7 +48,7 @@ struct server_config {
     uint32_t ckpt_count_max; /* checkpoints; see ckpt_config */
     uint64_t ckpt_bytes_max;
     bool ckpt_safe;
-    bool ckpt_direct; /* clients read the arena */
+    bool ckpt_direct;      /* clients read the arena */
     uint32_t worker_count; /* 1 to SERVER_WORKERS_MAX */
     uint32_t spin_ns; /* workers and clients, before they sleep; 0: never */
 };
@@ -92,11 +92,15 @@ void server_address_set(struct server *s, const char *address);
  * wake-up per client, however many messages. */
 void server_flush(struct server *s);
 
-/* When server_time() is to be called next, on the clock of `now_ns`
- * (CLOCK_MONOTONIC): what expires by the clock is then in server_backlog(), and
- * some more of what was deleted is freed. UINT64_MAX: no need. */
+/* What time it is (CLOCK_MONOTONIC): before deliveries, and when it is due.
+ * What expires is then in server_backlog(). */
+void server_time(struct server *s, uint64_t now_ns);
+
+/* Frees some more of what was deleted. */
+void server_clean(struct server *s);
+
+/* When one of these is due. UINT64_MAX: never. */
 uint64_t server_wake_ns(const struct server *s, uint64_t now_ns);
-void server_time(struct server *s);
 
 /* Has a client something that was not answered yet? The other way to wait for
  * it, awake. *places: how many rings were looked at, is added to. */
@@ -108,9 +112,9 @@ bool server_look(struct server *s, uint32_t *places);
  * only when it is itself about to wait.
  *
  * SERVER_BUSY (0): something has come meanwhile; do not sleep, look at
- * server_backlog(), and arm again (the next call is not BUSY unless yet more has
- * come). A client whose ring begins with a multicast that an earlier call has
- * told of is left as it is: nothing of it can be served before a visit.
+ * server_backlog(), and arm again (the next call is not BUSY unless yet more
+ * has come). A client whose ring begins with a multicast that an earlier call
+ * has told of is left as it is: nothing of it can be served before a visit.
  * SERVER_DOZES: there are clients that need not ring at once; look again soon.
  * SERVER_SLEEPS: whoever has something rings. */
 enum server_rest { SERVER_BUSY, SERVER_DOZES, SERVER_SLEEPS };

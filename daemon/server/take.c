@@ -197,8 +197,7 @@ static void own_clm(struct server *s, struct bytes message)
 
 static void own_ckpt(struct server *s)
 {
-    s->own_size =
-        (uint32_t)ckpt_message_write(s->ckpt, server_wall_ns(), s->own);
+    s->own_size = (uint32_t)ckpt_message_write(s->ckpt, s->own);
     s->own_service = GROUP_SERVICE_CKPT;
 }
 

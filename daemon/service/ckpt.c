@@ -38,19 +38,18 @@ static void list_take(struct ckpt *k, uint32_t *first, uint32_t place)
 
 /* --- handles -------------------------------------------------------------- */
 
-static bool is_work(enum handle_state state)
+bool ckpt_handle_is_work(enum handle_state state)
 {
     return state == HANDLE_REOPEN || state == HANDLE_CLOSE;
 }
 
-/* The one place where a handle's state changes. */
-static void handle_state(struct ckpt *k, struct handle *h,
-                         enum handle_state state)
+void ckpt_handle_state(struct ckpt *k, struct handle *h,
+                       enum handle_state state)
 {
-    k->work -= is_work(h->state);
+    k->work -= ckpt_handle_is_work(h->state);
     k->reopening -= h->state == HANDLE_REOPEN || h->state == HANDLE_REOPENING;
     h->state = state;
-    k->work += is_work(state);
+    k->work += ckpt_handle_is_work(state);
     k->reopening += state == HANDLE_REOPEN || state == HANDLE_REOPENING;
     atomic_store_explicit(&h->gone, state == HANDLE_GONE, memory_order_relaxed);
 }
@@ -106,7 +105,7 @@ static void handle_free(struct ckpt *k, struct handle *h)
         list_take(k, &k->client_handles[owner - 1], place);
     owner_set(h, 0);
     handle_name(h, NULL);
-    handle_state(k, h, HANDLE_FREE);
+    ckpt_handle_state(k, h, HANDLE_FREE);
     list_push(k, &k->free_handles, place);
     k->handles_used--;
 }
@@ -135,17 +134,11 @@ static const struct replica_service service = {.apply = ckpt_apply,
 
 static struct replica *replica_open(struct ckpt *k)
 {
-    uint8_t hello[12];
-    struct writer w = writer_of(hello, sizeof hello);
-
-    write_u64(&w, k->config.bytes_max);
-    write_u32(&w, k->config.checkpoint_max);
     return replica_new(
         &(struct replica_config){.node_id = k->config.node_id,
                                  .incarnation = k->config.incarnation,
                                  .service = &service,
-                                 .context = k,
-                                 .hello = {hello, w.written}});
+                                 .context = k});
 }
 
 struct ckpt *ckpt_new(const struct ckpt_config *config)
@@ -160,6 +153,7 @@ struct ckpt *ckpt_new(const struct ckpt_config *config)
     k->checkpoint_max = config->checkpoint_max;
     k->next_checkpoint = 1;
     k->checkpoints_here = true;
+    ckpt_clock_init(&k->clock, config->node_id);
     k->pending = calloc(config->client_max, sizeof *k->pending);
     k->client_handles = calloc(config->client_max, sizeof *k->client_handles);
     k->handles = calloc(CKPT_HANDLES_MAX, sizeof *k->handles);
@@ -195,12 +189,12 @@ static void send_again(struct ckpt *k)
     for (uint32_t i = 0; i < k->never_used; i++) {
         struct handle *h = &k->handles[i];
         if (h->state == HANDLE_CLOSING)
-            handle_state(k, h, HANDLE_CLOSE);
+            ckpt_handle_state(k, h, HANDLE_CLOSE);
         else if (h->state == HANDLE_REOPENING)
-            handle_state(k, h, HANDLE_REOPEN);
+            ckpt_handle_state(k, h, HANDLE_REOPEN);
     }
     k->tick_due |= k->tick_sent;
-    k->tick_sent = false;
+    k->tick_sent = k->clock.step_sent = false;
     k->opening = 0;
 }
 
@@ -230,9 +224,9 @@ static void remember_names(struct ckpt *k)
             h->name_size = c->name_size;
             memcpy(h->name, c->name, c->name_size);
             handle_name(h, NULL);
-            handle_state(k, h, unlinked ? HANDLE_GONE : HANDLE_REOPEN);
+            ckpt_handle_state(k, h, unlinked ? HANDLE_GONE : HANDLE_REOPEN);
         } else if (h->state == HANDLE_REOPENING) {
-            handle_state(k, h, HANDLE_REOPEN);
+            ckpt_handle_state(k, h, HANDLE_REOPEN);
         }
     }
 }
@@ -246,7 +240,8 @@ static void reset(void *context)
     ckpt_store_delete_all(&k->store);
     k->next_checkpoint = 1;
     k->checkpoints_here = false;
-    k->ticks = k->tick_sent = false;
+    ckpt_clock_reset(&k->clock);
+    k->tick_sent = false;
 }
 
 static void whole(void *context, bool is_whole)
@@ -292,10 +287,10 @@ void ckpt_own_opened(struct ckpt *k, const struct op_head *head,
         owner_set(h, head->client + 1);
         list_push(k, &k->client_handles[head->client], place);
         handle_name(h, c);
-        handle_state(k, h, HANDLE_OPEN);
+        ckpt_handle_state(k, h, HANDLE_OPEN);
         opened(k, place - 1, c, reply);
     } else {
-        handle_state(k, h, HANDLE_CLOSE); /* it is gone meanwhile */
+        ckpt_handle_state(k, h, HANDLE_CLOSE); /* it is gone meanwhile */
     }
 }
 
@@ -312,14 +307,14 @@ void ckpt_own_reopened(struct ckpt *k, uint32_t handle,
             return;
         }
         h->number = c->number;
-        handle_state(k, h, HANDLE_CLOSE);
+        ckpt_handle_state(k, h, HANDLE_CLOSE);
         return;
     }
     if (c != NULL) {
         h->number = c->number;
         handle_name(h, c);
     }
-    handle_state(k, h, c != NULL ? HANDLE_OPEN : HANDLE_GONE);
+    ckpt_handle_state(k, h, c != NULL ? HANDLE_OPEN : HANDLE_GONE);
 }
 
 void ckpt_own_closed(struct ckpt *k, uint32_t handle)
@@ -475,31 +470,14 @@ bool ckpt_may_take(const struct ckpt *k, uint32_t client)
            k->pending[client].id == 0 && !k->outcome_there;
 }
 
-/* The beginning of an operation. */
-static struct writer op_begin(struct ckpt *k, uint8_t *to, uint32_t op,
-                              uint32_t client, uint64_t id, int64_t now_ns)
+struct writer ckpt_op_begin(const struct ckpt *k, uint8_t *to,
+                            const struct op_head *head)
 {
     struct writer w = writer_of(to, CKPT_HEAD_SIZE_MAX);
 
-    CHECK(op <= UINT8_MAX);
     replica_op_head(k->replica, write_claim(&w, REPLICA_OP_HEAD_SIZE));
-    ckpt_write_head(&w, &(struct op_head){.op = (uint8_t)op,
-                                          .client = client,
-                                          .id = id,
-                                          .now_ns = now_ns});
+    ckpt_write_head(&w, head);
     return w;
-}
-
-static size_t op_end(const struct writer *w)
-{
-    CHECK(!w->failed);
-    return w->written;
-}
-
-static void write_key(struct writer *w, struct bytes key)
-{
-    write_u16(w, (uint16_t)key.n);
-    write_bytes(w, key);
 }
 
 static size_t answer(struct ckpt *k, uint32_t client, enum ipc_error result)
@@ -523,8 +501,8 @@ static size_t take_open(struct ckpt *k, const struct ckpt_request *r,
     k->opening++;
     write_u32(&w, open.flags);
     ckpt_write_attributes(&w, &open.attributes);
-    write_key(&w, bytes_of(open.name, open.name_length));
-    return op_end(&w);
+    ckpt_write_key(&w, bytes_of(open.name, open.name_length));
+    return ckpt_op_end(&w);
 }
 
 static size_t take_unlink(const struct ckpt_request *r, struct writer w)
@@ -532,8 +510,8 @@ static size_t take_unlink(const struct ckpt_request *r, struct writer w)
     struct ipc_ckpt_unlink u;
 
     memcpy(&u, r->head, sizeof u);
-    write_key(&w, bytes_of(u.name, u.name_length));
-    return op_end(&w);
+    ckpt_write_key(&w, bytes_of(u.name, u.name_length));
+    return ckpt_op_end(&w);
 }
 
 /* The handle's checkpoint is gone: it may only be closed, and that is done. */
@@ -570,9 +548,9 @@ static size_t take_request(struct ckpt *k, const struct ckpt_request *r,
         write_u32(&w, request.handle);
         list_take(k, &k->client_handles[r->client], request.handle + 1);
         owner_set(h, 0);
-        handle_state(k, h, HANDLE_CLOSING);
+        ckpt_handle_state(k, h, HANDLE_CLOSING);
     }
-    return op_end(&w);
+    return ckpt_op_end(&w);
 }
 
 static size_t take_section(struct ckpt *k, const struct ckpt_request *r,
@@ -600,9 +578,9 @@ static size_t take_section(struct ckpt *k, const struct ckpt_request *r,
         CHECK(element_next(r, &at, &e));
         write_u64(&w, e.offset);
         write_u32(&w, e.size);
-        write_key(&w, e.id);
+        ckpt_write_key(&w, e.id);
     }
-    return op_end(&w);
+    return ckpt_op_end(&w);
 }
 
 size_t ckpt_take(struct ckpt *k, const struct ckpt_request *r, uint8_t *to)
@@ -614,7 +592,11 @@ size_t ckpt_take(struct ckpt *k, const struct ckpt_request *r, uint8_t *to)
     p->id = ++k->last_id;
     p->safe = false;
     p->outcome = (struct ckpt_outcome){.client = r->client, .type = r->type};
-    w = op_begin(k, to, r->type, r->client, p->id, r->now_ns);
+    w = ckpt_op_begin(k, to,
+                      &(struct op_head){.op = (uint8_t)r->type,
+                                        .client = r->client,
+                                        .id = p->id,
+                                        .now_ns = r->now_ns});
     if (is_section_request(r->type))
         return take_section(k, r, w);
     if (r->type == IPC_SUBMIT_CKPT_OPEN)
@@ -643,13 +625,13 @@ void ckpt_untake(struct ckpt *k, uint32_t client)
     h = &k->handles[p->outcome.handle];
     if (gone) {
         if (h->state == HANDLE_CLOSING)
-            handle_state(k, h, HANDLE_CLOSE);
+            ckpt_handle_state(k, h, HANDLE_CLOSE);
         return;
     }
     CHECK(h->state == HANDLE_CLOSING);
     owner_set(h, client + 1);
     list_push(k, &k->client_handles[client], p->outcome.handle + 1);
-    handle_state(k, h, HANDLE_OPEN);
+    ckpt_handle_state(k, h, HANDLE_OPEN);
 }
 
 void ckpt_client_gone(struct ckpt *k, uint32_t client)
@@ -669,102 +651,11 @@ void ckpt_client_gone(struct ckpt *k, uint32_t client)
         handle_name(h, NULL);
         if (h->state == HANDLE_REOPENING) {
             h->number = 0; /* until it is known; that it has is of before */
-            handle_state(k, h, HANDLE_CLOSING);
+            ckpt_handle_state(k, h, HANDLE_CLOSING);
         } else {
-            handle_state(k, h, HANDLE_CLOSE);
+            ckpt_handle_state(k, h, HANDLE_CLOSE);
         }
     }
-}
-
-/* --- what this node multicasts itself ------------------------------------- */
-
-enum replica_kind ckpt_message_kind(const struct ckpt *k)
-{
-    enum replica_kind kind = replica_message_kind(k->replica);
-
-    if (kind == REPLICA_INFO)
-        return kind;
-    if (replica_ready(k->replica) &&
-        (k->work > 0 || (k->tick_due && !k->tick_sent)))
-        return REPLICA_INFO;
-    return kind;
-}
-
-/* The next handle that something is to be done for. */
-static struct handle *work_next(struct ckpt *k)
-{
-    for (;; k->look++) {
-        if (k->look >= k->never_used)
-            k->look = 0;
-        if (is_work(k->handles[k->look].state))
-            return &k->handles[k->look];
-    }
-}
-
-static size_t work_write(struct ckpt *k, int64_t now_ns, uint8_t *to)
-{
-    struct handle *h = work_next(k);
-    uint32_t handle = (uint32_t)(h - k->handles);
-    struct writer w;
-
-    if (h->state == HANDLE_CLOSE) {
-        w = op_begin(k, to, IPC_SUBMIT_CKPT_CLOSE, NO_CLIENT, 0, now_ns);
-        write_u64(&w, h->number);
-        write_u32(&w, handle);
-        handle_state(k, h, HANDLE_CLOSING);
-    } else {
-        w = op_begin(k, to, OP_REOPEN, NO_CLIENT, 0, now_ns);
-        write_u32(&w, handle);
-        write_key(&w, bytes_of(h->name, h->name_size));
-        handle_state(k, h, HANDLE_REOPENING);
-    }
-    return op_end(&w);
-}
-
-/* If there is more than it has room for, the next one follows. */
-static size_t tick_write(struct ckpt *k, int64_t now_ns, uint8_t *to)
-{
-    struct writer w = op_begin(k, to, OP_TICK, NO_CLIENT, 0, now_ns);
-    struct ckpt_due due[OP_TICK_ITEMS_MAX];
-    uint32_t count =
-        ckpt_due_list(&k->store, now_ns, now_ns, due, OP_TICK_ITEMS_MAX);
-
-    k->tick_due = false;
-    k->tick_sent = true;
-    for (uint32_t i = 0; i < count; i++) {
-        write_u64(&w, due[i].checkpoint);
-        write_u64(&w, due[i].section);
-    }
-    return op_end(&w);
-}
-
-size_t ckpt_message_write(struct ckpt *k, int64_t now_ns, uint8_t *to)
-{
-    CHECK(ckpt_message_kind(k) != REPLICA_NOTHING);
-    if (replica_message_kind(k->replica) == REPLICA_INFO ||
-        !replica_ready(k->replica))
-        return replica_message_write(k->replica, to);
-    if (k->work > 0)
-        return work_write(k, now_ns, to);
-    if (!k->tick_due || k->tick_sent)
-        return replica_message_write(k->replica, to);
-    return tick_write(k, now_ns, to);
-}
-
-int64_t ckpt_wake_ns(const struct ckpt *k)
-{
-    int64_t retention_ns = ckpt_retention_first(&k->store);
-    int64_t expiry_ns = ckpt_expiry_first(&k->store);
-
-    if (!k->ticks || k->tick_sent || k->tick_due || !replica_ready(k->replica))
-        return INT64_MAX;
-    return retention_ns < expiry_ns ? retention_ns : expiry_ns;
-}
-
-void ckpt_time(struct ckpt *k, int64_t now_ns)
-{
-    if (ckpt_wake_ns(k) <= now_ns)
-        k->tick_due = true;
 }
 
 /* --- readers -------------------------------------------------------------- */

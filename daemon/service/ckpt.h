@@ -16,17 +16,18 @@
  * than its own opens again, by name, what its clients have open; a handle whose
  * checkpoint is not there then gives NOT_EXIST.
  *
- * Time. What is to expire is deleted by a *tick*: an operation with the clock
- * of the lowest node that went on, which sends one when something is due. It
- * names what that is, a few hundred at most; the next one follows if there is
- * more. The time that a checkpoint without users is kept begins with the first
- * tick after.
+ * Time. What is to expire is deleted by a *tick*: an operation with the clocks
+ * of one node, which sends one when something is due (ckpt_clock.h). It names
+ * what that is, a few hundred at most; the next one follows if there is more.
+ * The time that a checkpoint without users is kept begins with the first tick
+ * after; one that is to be kept for less than CKPT_RETENTION_MIN_NS is not kept.
  *
  * Pure. Owner: protocol thread, but for what is said to be for readers.
  * Operations and pieces: doc/wire.md. */
 #ifndef DAEMON_SERVICE_CKPT_H
 #define DAEMON_SERVICE_CKPT_H
 
+#include "daemon/service/ckpt_clock.h"
 #include "daemon/service/ckpt_store.h"
 #include "daemon/service/replica.h"
 
@@ -36,6 +37,9 @@ enum {
     CKPT_HEAD_SIZE_MAX = 8192,
     CKPT_MESSAGE_SIZE_MAX = REPLICA_MESSAGE_SIZE_MAX /* of its own */
 };
+
+/* Sooner than that no program can have opened it again. */
+#define CKPT_RETENTION_MIN_NS INT64_C(100000)
 
 struct ckpt_config {
     uint32_t node_id;
@@ -55,6 +59,19 @@ struct ckpt;
 /* NULL when memory is short. */
 struct ckpt *ckpt_new(const struct ckpt_config *config);
 void ckpt_free(struct ckpt *k); /* no reader is left */
+
+/* --- time ----------------------------------------------------------------- */
+
+/* What the clocks show: before other inputs, and when it is due. */
+void ckpt_time(struct ckpt *k, const struct ckpt_now *now);
+
+/* When ckpt_time() is due, by the monotonic clock, as this node has something
+ * to send then; INT64_MAX: never. It may be in the past. */
+int64_t ckpt_wake_ns(const struct ckpt *k);
+
+/* After an input: nodes whose clocks are far from the others', or not any more.
+ * To be asked for until it gives false. */
+bool ckpt_clock_news(struct ckpt *k, struct ckpt_clock_news *news);
 
 /* --- inputs from the order ------------------------------------------------ */
 
@@ -117,12 +134,7 @@ bool ckpt_outcome_next(struct ckpt *k, struct ckpt_outcome *o);
 
 /* As replica_message_kind(): INFO stands for all that must not wait. */
 enum replica_kind ckpt_message_kind(const struct ckpt *k);
-size_t ckpt_message_write(struct ckpt *k, int64_t now_ns, uint8_t *to);
-
-/* When something is to be deleted by this node's tick, ns since the epoch:
- * call ckpt_time() then. INT64_MAX: nothing. It may be in the past. */
-int64_t ckpt_wake_ns(const struct ckpt *k);
-void ckpt_time(struct ckpt *k, int64_t now_ns);
+size_t ckpt_message_write(struct ckpt *k, uint8_t *to);
 
 /* --- readers: any thread, under RCU --------------------------------------- */
 

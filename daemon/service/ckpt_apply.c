@@ -132,7 +132,8 @@ static void look_whether_used(struct ckpt *k, struct ckpt_checkpoint *c)
     if (c->ref_count > 0)
         return;
     if (is_unlinked(c) ||
-        atomic_load_explicit(&c->retention_ns, memory_order_relaxed) == 0)
+        atomic_load_explicit(&c->retention_ns, memory_order_relaxed) <
+            CKPT_RETENTION_MIN_NS)
         ckpt_store_delete(&k->store, c);
     else
         ckpt_due_set(&k->store, c, INT64_MIN);
@@ -617,8 +618,11 @@ static void expire_section(struct ckpt *k, struct ckpt_checkpoint *c,
  * at a time than it has room for. */
 static uint32_t op_tick(struct work *w)
 {
-    /* A clock before the epoch would be a fault of its node's. */
-    if (w->r.left % OP_TICK_ITEM_SIZE != 0 || w->head.now_ns < 0)
+    int64_t time_ns = (int64_t)read_u64(&w->r);
+    struct ckpt_clock *clock = &w->k->clock;
+
+    if (w->r.failed || w->r.left % OP_TICK_ITEM_SIZE != 0 ||
+        !ckpt_clock_advance(clock, time_ns))
         return IPC_ERR_LIBRARY;
     if (w->own) {
         w->k->tick_sent = false;
@@ -630,10 +634,23 @@ static uint32_t op_tick(struct work *w)
         if (c == NULL)
             continue;
         if (section == 0)
-            expire(w->k, c, w->head.now_ns);
-        else
+            expire(w->k, c, clock->time_ns);
+        else if (ckpt_clock_is_near(clock, w->op->sender))
             expire_section(w->k, c, section, w->head.now_ns);
     }
+    return IPC_OK;
+}
+
+/* The sender's clock was set. */
+static uint32_t op_clock(struct work *w)
+{
+    int64_t by_ns = (int64_t)read_u64(&w->r);
+
+    if (!reader_done(&w->r))
+        return IPC_ERR_LIBRARY;
+    ckpt_clock_stepped(&w->k->clock, w->op->sender, by_ns);
+    if (w->own)
+        w->k->clock.step_sent = false;
     return IPC_OK;
 }
 
@@ -644,6 +661,8 @@ static uint32_t apply(struct work *w)
     switch (w->head.op) {
     case OP_TICK:
         return op_tick(w);
+    case OP_CLOCK:
+        return op_clock(w);
     case OP_REOPEN:
         return op_reopen(w);
     case IPC_SUBMIT_CKPT_OPEN:
@@ -702,22 +721,27 @@ static bool goes_on(const struct replica_members *m, uint32_t node_id)
     return false;
 }
 
-/* The lowest of what the members allow. */
-static void agree_limits(struct ckpt *k, const struct replica_members *m)
+/* What the members say: the lowest of what they allow counts, and what most of
+ * their clocks show. */
+static void members_say(struct ckpt *k, const struct replica_members *m)
 {
     k->bytes_max = UINT64_MAX;
     k->checkpoint_max = UINT32_MAX;
-    for (uint32_t i = 0; i < m->hello_count; i++) {
+    ckpt_clock_members_begin(&k->clock, m);
+    for (uint32_t i = 0; i < m->all_count; i++) {
         struct reader r = reader_of(m->hellos[i]);
         uint64_t bytes_max = read_u64(&r);
         uint32_t checkpoint_max = read_u32(&r);
+        int64_t wall_ns = (int64_t)read_u64(&r);
         if (r.failed)
             continue;
         if (bytes_max < k->bytes_max)
             k->bytes_max = bytes_max;
         if (checkpoint_max < k->checkpoint_max)
             k->checkpoint_max = checkpoint_max;
+        ckpt_clock_member_says(&k->clock, i, wall_ns);
     }
+    ckpt_clock_compare(&k->clock);
 }
 
 void ckpt_members(void *context, const struct replica_members *m)
@@ -726,8 +750,7 @@ void ckpt_members(void *context, const struct replica_members *m)
     struct ckpt_checkpoint *c;
     uint64_t number = 0;
 
-    agree_limits(k, m);
-    k->ticks = m->going_on_count > 0 && m->going_on[0] == k->config.node_id;
+    members_say(k, m);
     k->tick_sent = false;
     while ((c = ckpt_store_next(&k->store, number)) != NULL) {
         uint32_t before = c->ref_count;
@@ -738,4 +761,8 @@ void ckpt_members(void *context, const struct replica_members *m)
         if (c->ref_count < before)
             look_whether_used(k, c);
     }
+    /* Those who come, and who may tick after this node, are to know the time.
+     */
+    k->tick_due |=
+        k->clock.ticks && ckpt_retention_first(&k->store) != INT64_MAX;
 }

@@ -8,7 +8,7 @@
 
 /* Operations, on the wire. Those of clients have the numbers of their
  * requests. */
-enum { OP_REOPEN = 1, OP_TICK = 2 };
+enum { OP_REOPEN = 1, OP_TICK = 2, OP_CLOCK = 3 };
 
 enum {
     NO_CLIENT = 0xffffffff,
@@ -76,9 +76,9 @@ struct ckpt {
     bool checkpoints_here;    /* false: only those so far, see replica.h */
     uint32_t checkpoint_max;
     uint64_t bytes_max;
+    struct ckpt_clock clock; /* part of it */
 
     /* This node's. */
-    bool ticks; /* it is the one that sends them */
     bool tick_due, tick_sent;
     uint64_t last_id; /* of requests */
     struct pending *pending;
@@ -102,6 +102,28 @@ static inline struct bytes bytes_of(const uint8_t *p, size_t n)
 }
 
 /* --- handles (ckpt.c) ----------------------------------------------------- */
+
+/* The one place where a handle's state changes. */
+void ckpt_handle_state(struct ckpt *k, struct handle *h,
+                       enum handle_state state);
+
+/* Has this node to multicast something for it? */
+bool ckpt_handle_is_work(enum handle_state state);
+
+/* The beginning of an operation, in CKPT_HEAD_SIZE_MAX bytes; its size. */
+struct writer ckpt_op_begin(const struct ckpt *k, uint8_t *to,
+                            const struct op_head *head);
+static inline size_t ckpt_op_end(const struct writer *w)
+{
+    CHECK(!w->failed);
+    return w->written;
+}
+
+static inline void ckpt_write_key(struct writer *w, struct bytes key)
+{
+    write_u16(w, (uint16_t)key.n);
+    write_bytes(w, key);
+}
 
 /* The outcome of an operation that this node sent. */
 void ckpt_own_opened(struct ckpt *k, const struct op_head *head,

@@ -132,6 +132,7 @@ static bool write_record(const struct ckpt *k, struct replica_cursor *cursor,
         if (c == NULL) {
             write_u8(w, CHECKPOINTS_END);
             write_u64(w, k->next_checkpoint);
+            write_u64(w, (uint64_t)k->clock.time_ns);
             return true;
         }
         write_checkpoint(w, c);
@@ -276,12 +277,13 @@ static bool read_sections_end(struct ckpt *k, struct reader *r)
 static bool read_checkpoints_end(struct ckpt *k, struct reader *r)
 {
     uint64_t next = read_u64(r);
+    int64_t time_ns = (int64_t)read_u64(r);
 
     if (!reader_done(r) || next <= ckpt_store_last(&k->store) ||
         next > number_max)
         return false;
     k->next_checkpoint = next;
-    return true;
+    return ckpt_clock_advance(&k->clock, time_ns);
 }
 
 static bool read_record(struct ckpt *k, struct reader *r)

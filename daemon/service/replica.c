@@ -75,16 +75,21 @@ struct replica *replica_new(const struct replica_config *config)
     struct replica *r = calloc(1, sizeof *r);
 
     CHECK(config->node_id != 0);
-    CHECK(config->hello.n <= REPLICA_HELLO_SIZE_MAX);
     if (r == NULL)
         return NULL;
     r->config = *config;
-    if (config->hello.n > 0)
-        memcpy(r->hello, config->hello.p, config->hello.n);
-    r->config.hello.p = r->hello;
+    replica_hello_set(r, config->hello);
     r->donor = nobody;
     replica_queue_init(&r->kept);
     return r;
+}
+
+void replica_hello_set(struct replica *r, struct bytes hello)
+{
+    CHECK(hello.n <= REPLICA_HELLO_SIZE_MAX);
+    if (hello.n > 0)
+        memcpy(r->hello, hello.p, hello.n);
+    r->config.hello = (struct bytes){r->hello, hello.n};
 }
 
 void replica_free(struct replica *r)
@@ -175,14 +180,15 @@ static void change_tell(const struct replica *r,
 {
     struct bytes hellos[TOTEM_NODES_MAX];
 
-    for (uint32_t i = 0; i < change->hello_count; i++)
+    for (uint32_t i = 0; i < change->all_count; i++)
         hellos[i] = (struct bytes){change->hellos[i], change->hello_sizes[i]};
     r->config.service->members(
         r->config.context,
         &(struct replica_members){.going_on = change->going_on,
                                   .going_on_count = change->going_on_count,
+                                  .all = change->all,
                                   .hellos = hellos,
-                                  .hello_count = change->hello_count});
+                                  .all_count = change->all_count});
 }
 
 /* Does this member have (some of) the winner's state? */
@@ -196,10 +202,11 @@ static void change_make(const struct replica *r, uint32_t winner,
                         struct replica_change *change)
 {
     change->going_on_count = 0;
-    change->hello_count = r->conf.member_count;
+    change->all_count = r->conf.member_count;
     for (uint32_t i = 0; i < r->conf.member_count; i++) {
         if (winner == nobody || goes_on(r, i, winner))
             change->going_on[change->going_on_count++] = r->conf.members[i];
+        change->all[i] = r->conf.members[i];
         change->hello_sizes[i] = r->info[i].hello_size;
         memcpy(change->hellos[i], r->info[i].hello, sizeof change->hellos[i]);
     }

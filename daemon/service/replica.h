@@ -81,10 +81,11 @@ struct replica_members {
      * (open handles) is given up: they have left, or begin anew. */
     const uint32_t *going_on;
     uint32_t going_on_count;
-    /* What each member of the configuration has to say (replica_config.hello),
-     * in the order of their ids. */
+    /* All members of the configuration, ascending, and what each has to say
+     * (replica_hello_set()). */
+    const uint32_t *all;
     const struct bytes *hellos;
-    uint32_t hello_count;
+    uint32_t all_count;
 };
 
 /* What a service supplies. `context` is replica_config.context. */
@@ -125,7 +126,7 @@ struct replica_config {
     uint64_t incarnation;
     const struct replica_service *service;
     void *context;
-    struct bytes hello; /* copied; at most REPLICA_HELLO_SIZE_MAX */
+    struct bytes hello; /* see replica_hello_set() */
 };
 
 struct replica;
@@ -165,6 +166,10 @@ enum replica_kind { REPLICA_NOTHING, REPLICA_INFO, REPLICA_PIECE };
  * sent at once (replica_message_write()): its sending may be put off, so that
  * clients have their share. INFO must not wait. */
 enum replica_kind replica_message_kind(const struct replica *r);
+
+/* What this node has to say for its service, from the next INFO on: copied, at
+ * most REPLICA_HELLO_SIZE_MAX bytes. */
+void replica_hello_set(struct replica *r, struct bytes hello);
 
 /* Writes it: `to` has REPLICA_MESSAGE_SIZE_MAX bytes. It counts as sent, and is
  * to be multicast unless another configuration comes first. */

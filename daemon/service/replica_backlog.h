@@ -10,8 +10,8 @@
 
 /* A change of members, with all that belongs to it. */
 struct replica_change {
-    uint32_t going_on_count, hello_count;
-    uint32_t going_on[TOTEM_NODES_MAX];
+    uint32_t going_on_count, all_count;
+    uint32_t going_on[TOTEM_NODES_MAX], all[TOTEM_NODES_MAX];
     uint8_t hello_sizes[TOTEM_NODES_MAX];
     uint8_t hellos[TOTEM_NODES_MAX][REPLICA_HELLO_SIZE_MAX];
 };

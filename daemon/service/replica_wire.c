@@ -3,7 +3,7 @@
 
 #include "daemon/totem/ring_id.h"
 
-enum { MESSAGE_VERSION = 1, FLAG_LAST = 1 };
+enum { MESSAGE_VERSION = 2, FLAG_LAST = 1 };
 
 /* No sum wraps that begins with less. Nobody has done so much; but somebody may
  * say so, and others may believe it and go on from there. Who is beyond holds

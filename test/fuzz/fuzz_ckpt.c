@@ -346,7 +346,7 @@ static bool own(uint32_t id, struct reader *input)
 
     if (ckpt_message_kind(nodes[id]) == REPLICA_NOTHING)
         return false;
-    size_t n = ckpt_message_write(nodes[id], now_ns, m);
+    size_t n = ckpt_message_write(nodes[id], m);
     CHECK(n > 0 && n <= sizeof m);
     if (!is_member(id))
         give(id, id, (struct bytes){m, n}); /* alone */
@@ -359,15 +359,16 @@ static bool own(uint32_t id, struct reader *input)
 
 static void ghost_info(struct reader *r)
 {
-    uint8_t data[REPLICA_MESSAGE_SIZE_MAX], hello[12] = {0};
+    uint8_t data[REPLICA_MESSAGE_SIZE_MAX], hello[20] = {0};
     struct writer w = writer_of(data, sizeof data);
     struct replica_place real = replica_place_get(ckpt_replica(nodes[REAL]));
     struct replica_info info = {.ring_id = conf.ring_id,
                                 .incarnation = incarnations[GHOST],
                                 .holds = (enum replica_holds)(read_u8(r) % 3),
-                                .hello_size = 12};
+                                .hello_size = sizeof hello};
 
-    memset(hello, 0x7f, sizeof hello);
+    memset(hello, 0x7f, 12);
+    hello[19] = read_u8(r); /* of what its clock shows, the highest byte */
     memcpy(info.hello, hello, sizeof hello);
     if (info.holds != HOLDS_NONE) {
         uint8_t like = read_u8(r);
@@ -514,7 +515,8 @@ static void time_passes(uint8_t by)
 {
     now_ns += by;
     for (uint32_t id = 1; id <= SELF; id++)
-        ckpt_time(nodes[id], now_ns);
+        ckpt_time(nodes[id],
+                  &(struct ckpt_now){.steady_ns = now_ns, .wall_ns = now_ns});
 }
 
 static void step(struct reader *r)

@@ -242,7 +242,7 @@ static void prepare_ckpt(void)
                                                  .bytes_max = 1 << 20});
     CHECK(server.ckpt != NULL);
     ckpt_configuration(server.ckpt, &alone);
-    size_t n = ckpt_message_write(server.ckpt, 0, info);
+    size_t n = ckpt_message_write(server.ckpt, info);
     CHECK(ckpt_message(server.ckpt, 1, (struct bytes){info, n}));
     CHECK(ckpt_may_take(server.ckpt, 0));
     workers.sources.ckpt = server.ckpt;
@@ -706,7 +706,8 @@ static void serve_turns(int turns, uint32_t puts)
         for (int slot = 0; slot < CLIENTS; slot++) /* they ring */
             if (server.clients[slot] != NULL)
                 client_activate(&server, server.clients[slot]);
-        server_time(&server);
+        server_time(&server, server_now_ns());
+        server_clean(&server);
         fuzz_take(&server, NULL, NULL);
         server_flush(&server);
         (void)server_backlog(&server);

@@ -16,7 +16,7 @@ enum { MILLION = 1000000, DISK_AHEAD_MAX = 4096 };
 
 /* A monotonic clock: it goes at its own rate, never back, sometimes forward at
  * a jump, and stands while the virtual machine it is in stands. */
-static uint64_t node_clock(const struct world *w, const struct node *n)
+uint64_t node_clock(const struct world *w, const struct node *n)
 {
     if (n->clock_stopped)
         return n->clock_ns;

@@ -10,6 +10,8 @@
 
 enum { POLL_MS = 20, OPS_IN_VISIT = 8, WALL_NS_AT_START = 1000000000 };
 
+static const uint64_t HOURS_NS = 2 * 3600 * 1000000000ull;
+
 static const struct service_kind *const kinds[SERVICES] = {&service_toy,
                                                            &service_ckpt};
 
@@ -28,11 +30,30 @@ struct services {
     struct service *half_sent;
 };
 
-/* Nodes' clocks differ by less than a second. */
+/* Most nodes' wall clocks differ by less than a second; some by hours, and some
+ * are set while all is under way. */
 static int64_t wall_ns(const struct world *w, const struct node *n)
 {
-    return (int64_t)(WALL_NS_AT_START * 1000000000ull + w->now_ns +
-                     n->incarnation % (1000 * SIM_MS));
+    struct random r;
+    random_seed(&r, w->scenario->seed ^ 0x77616c6c ^ n->id);
+    int64_t wall_ns = (int64_t)(WALL_NS_AT_START * 1000000000ull + w->now_ns +
+                                random_range(&r, 0, 999 * SIM_MS));
+    for (int i = 0; i < 2; i++) {
+        bool apart = random_chance(&r, 250000);
+        uint64_t from_ns = random_range(&r, 0, w->scenario->load_end_ns) *
+                           (uint64_t)i; /* 0: it always is */
+        int64_t by_ns =
+            (int64_t)random_range(&r, 0, 4 * HOURS_NS) - 2 * (int64_t)HOURS_NS;
+        if (apart && w->now_ns >= from_ns)
+            wall_ns += by_ns;
+    }
+    return wall_ns;
+}
+
+static void time_tell(const struct world *w, const struct node *n,
+                      const struct service *s)
+{
+    s->kind->time(s->state, (int64_t)node_clock(w, n), wall_ns(w, n));
 }
 
 uint32_t service_promise(struct world *w)
@@ -115,6 +136,7 @@ void services_configuration(struct world *w, struct node *n,
             s->own_size = s->op_size = 0;
             n->services->half_sent = NULL;
         }
+        time_tell(w, n, s);
         replicas_configuration(w->replicas[i], s->process, &p, c);
         s->kind->configuration(s->state, c);
     }
@@ -131,6 +153,7 @@ bool services_delivered(struct world *w, struct node *n,
         n->delivered_in_ring++;
         if (e->message.sender == n->id && n->owed > 0)
             n->owed--;
+        time_tell(w, n, s);
         if (!s->kind->message(s->state, e->message.sender, e->message.data,
                               &promise))
             trace_fail(w->trace,
@@ -168,7 +191,7 @@ static bool prepare(struct world *w, struct node *n, struct service *s,
         if (kind == REPLICA_PIECE)
             s->piece_at_ns =
                 w->now_ns + (w->healed ? 0 : w->scenario->piece_pause_ns);
-        s->own_size = s->kind->message_write(s->state, wall_ns(w, n), s->own);
+        s->own_size = s->kind->message_write(s->state, s->own);
         CHECK(s->own_size > 0 && s->own_size <= sizeof s->own);
         return true;
     }
@@ -223,7 +246,7 @@ bool services_visit(struct world *w, struct node *n)
         return false;
     for (uint32_t i = 0; i < SERVICES; i++) {
         struct service *s = &n->services->list[i];
-        s->kind->time(s->state, wall_ns(w, n));
+        time_tell(w, n, s);
         while (prepare(w, n, s, &ops))
             if (!send(n, s))
                 return false;
@@ -265,7 +288,7 @@ void services_poll(struct world *w, struct node *n)
         return;
     for (uint32_t i = 0; i < SERVICES; i++) {
         struct service *s = &n->services->list[i];
-        s->kind->time(s->state, wall_ns(w, n));
+        time_tell(w, n, s);
         if (w->now_ns >= w->scenario->load_end_ns || w->service_ops_left == 0 ||
             !random_chance(r, w->scenario->service_ppm))
             continue;

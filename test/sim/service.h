@@ -19,8 +19,9 @@ struct service_kind {
     bool (*message)(void *state, uint32_t sender, struct bytes data,
                     uint32_t *promise);
     enum replica_kind (*message_kind)(const void *state);
-    size_t (*message_write)(void *state, int64_t wall_ns, uint8_t *to);
-    void (*time)(void *state, int64_t wall_ns);
+    size_t (*message_write)(void *state, uint8_t *to);
+    /* What the node's clocks show: before each of the others. */
+    void (*time)(void *state, int64_t steady_ns, int64_t wall_ns);
 
     /* What a client asks for, to be multicast; 0: that is done already. Not
      * called where may_take() says no. */

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The checkpoint service on a node, and its clients: each has a checkpoint
 // open, at most, and one request under way, at most. Checkpoints p.. are for
-// ever, and so are their sections t..; in checkpoints v.. all is deleted,
-// expires, or is closed by all and then forgotten.
+// an hour, so for ever, and their sections t..; in checkpoints v.. all is
+// deleted, expires, or is closed by all and then forgotten.
 #include "test/sim/service.h"
 
 #include "daemon/base/check.h"
@@ -18,6 +18,9 @@ enum {
     SECTIONS_VOLATILE = 8,
     SECTION_SIZE = 8192
 };
+
+/* Longer than any scenario takes, shorter than nodes' wall clocks are apart. */
+static const int64_t HOUR_NS = INT64_C(3600) * 1000000000;
 
 struct client {
     bool open;
@@ -145,7 +148,7 @@ static void ask_open(struct record *r, uint32_t checkpoint)
         .attributes = {.creation_flags = IPC_CKPT_WR_ALL_REPLICAS,
                        .section_max =
                            for_ever ? SECTIONS_FOR_EVER : SECTIONS_VOLATILE,
-                       .retention_ns = for_ever ? INT64_MAX / 2 : 50000000,
+                       .retention_ns = for_ever ? HOUR_NS : 50000000,
                        .section_size_max = SECTION_SIZE,
                        .section_id_size_max = 16}};
     if (checkpoint % FOR_EVER == 2)
@@ -357,16 +360,16 @@ static enum replica_kind message_kind(const void *state)
     return ckpt_message_kind(t->ckpt);
 }
 
-static size_t message_write(void *state, int64_t wall_ns, uint8_t *to)
+static size_t message_write(void *state, uint8_t *to)
 {
     struct ckpt_state *t = state;
-    return ckpt_message_write(t->ckpt, wall_ns, to);
+    return ckpt_message_write(t->ckpt, to);
 }
 
-static void time_passes(void *state, int64_t wall_ns)
+static void time_passes(void *state, int64_t steady_ns, int64_t wall_ns)
 {
     struct ckpt_state *t = state;
-    ckpt_time(t->ckpt, wall_ns);
+    ckpt_time(t->ckpt, &(struct ckpt_now){steady_ns, wall_ns});
 }
 
 static const struct replica *replica(const void *state)

@@ -72,16 +72,16 @@ static enum replica_kind message_kind(const void *state)
     return replica_message_kind(t->replica);
 }
 
-static size_t message_write(void *state, int64_t wall_ns, uint8_t *to)
+static size_t message_write(void *state, uint8_t *to)
 {
     struct toy_state *t = state;
-    (void)wall_ns;
     return replica_message_write(t->replica, to);
 }
 
-static void no_time(void *state, int64_t wall_ns)
+static void no_time(void *state, int64_t steady_ns, int64_t wall_ns)
 {
     (void)state;
+    (void)steady_ns;
     (void)wall_ns;
 }
 

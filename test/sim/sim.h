@@ -396,6 +396,7 @@ void node_timer(struct world *w, struct node *n);
 void node_unreachable(struct world *w, struct node *n, uint32_t id);
 void node_freeze(struct world *w, struct node *n, bool clock_too);
 void node_thaw(struct world *w, struct node *n);
+uint64_t node_clock(const struct world *w, const struct node *n);
 void node_clock_jump(struct world *w, struct node *n, uint64_t by_ns);
 void node_submit(struct world *w, struct node *n);
 void node_stats_check(struct world *w, const struct node *n);

@@ -237,8 +237,8 @@ static inline void toy_members(void *context, const struct replica_members *m)
             t->nodes[kept++] = t->nodes[i];
     }
     t->node_count = kept;
-    t->hellos = toy_mix(t->hellos, m->hello_count);
-    for (uint32_t i = 0; i < m->hello_count; i++)
+    t->hellos = toy_mix(t->hellos, m->all_count);
+    for (uint32_t i = 0; i < m->all_count; i++)
         for (size_t j = 0; j < m->hellos[i].n; j++)
             t->hellos = toy_mix(t->hellos, m->hellos[i].p[j]);
 }

@@ -26,7 +26,8 @@ struct m_checkpoint {
     uint64_t number, next_section;
     struct ipc_ckpt_attributes attributes;
     int64_t retention_ns;
-    int64_t due_ns; /* INT64_MAX: never; INT64_MIN: begins with the next tick */
+    int64_t due_ns; /* INT64_MAX: never; INT64_MIN: begins with the next tick;
+                     * else a service time */
     bool unlinked;
     uint32_t active, section_count;
     uint32_t refs[MODEL_NODES + 1]; /* by node */
@@ -38,6 +39,7 @@ struct m_checkpoint {
 struct model {
     uint32_t users;
     uint64_t bytes, bytes_max, next;
+    int64_t time_ns;
     uint32_t count, count_max;
     struct m_checkpoint *checkpoints; /* as they were created */
 };
@@ -259,7 +261,7 @@ static inline void m_look(struct model *m, struct m_checkpoint *c)
 {
     if (m_is_used(c))
         return;
-    if (c->unlinked || c->retention_ns == 0)
+    if (c->unlinked || c->retention_ns < CKPT_RETENTION_MIN_NS)
         m_delete(m, c);
     else
         c->due_ns = INT64_MIN;
@@ -523,9 +525,10 @@ static inline uint32_t m_request_do(struct model *m, const struct m_request *r,
     return IPC_OK;
 }
 
-/* What a tick names, a section or (0) the checkpoint, goes if it is due. */
-static inline void m_tick(struct model *m, int64_t now_ns, uint64_t checkpoint,
-                          uint64_t section)
+/* What a tick names, a section or (0) the checkpoint, goes if it is due: that
+ * at a service time, a section, if the clock is believed, at what it shows. */
+static inline void m_tick(struct model *m, bool believed, int64_t now_ns,
+                          uint64_t checkpoint, uint64_t section)
 {
     struct m_checkpoint *c = m_number(m, checkpoint);
     struct m_section *s = c == NULL ? NULL : c->sections;
@@ -534,31 +537,30 @@ static inline void m_tick(struct model *m, int64_t now_ns, uint64_t checkpoint,
         return;
     while (s != NULL && s->number != section)
         s = s->next;
-    if (s != NULL && s->expiration_ns <= now_ns)
+    if (s != NULL && believed && s->expiration_ns <= now_ns)
         m_section_delete(m, c, s);
     if (section != 0)
         return;
     if (c->due_ns == INT64_MIN)
-        c->due_ns = c->retention_ns > INT64_MAX - now_ns
+        c->due_ns = c->retention_ns > INT64_MAX - m->time_ns
                         ? INT64_MAX
-                        : now_ns + c->retention_ns;
-    else if (c->due_ns <= now_ns)
+                        : m->time_ns + c->retention_ns;
+    else if (c->due_ns <= m->time_ns)
         m_delete(m, c);
 }
 
-/* When the first is due. */
-static inline int64_t m_due_ns(const struct model *m)
+/* When the first are due, a checkpoint and a section. */
+static inline void m_due(const struct model *m, int64_t *checkpoint_ns,
+                         int64_t *section_ns)
 {
-    int64_t due_ns = INT64_MAX;
-
+    *checkpoint_ns = *section_ns = INT64_MAX;
     for (const struct m_checkpoint *c = m->checkpoints; c; c = c->next) {
-        if (c->due_ns < due_ns)
-            due_ns = c->due_ns;
+        if (c->due_ns < *checkpoint_ns)
+            *checkpoint_ns = c->due_ns;
         for (const struct m_section *s = c->sections; s; s = s->next)
-            if (s->expiration_ns < due_ns)
-                due_ns = s->expiration_ns;
+            if (s->expiration_ns < *section_ns)
+                *section_ns = s->expiration_ns;
     }
-    return due_ns;
 }
 
 /* The node is not among those that go on. */

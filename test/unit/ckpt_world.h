@@ -17,7 +17,8 @@ enum {
     NODES = 4,
     CLIENTS = 3,
     HANDLES = 4096, /* numbers that a node can come to use here */
-    CODES = 32
+    CODES = 32,
+    SECOND = 1000000000 /* ns */
 };
 
 _Static_assert((int)NODES <= (int)MODEL_NODES, "the model counts them");
@@ -41,6 +42,7 @@ struct w_message {
 struct part {
     struct totem_configuration conf;
     struct w_message *first, **end;
+    int64_t walls[NODES + 1]; /* as the members have said */
 };
 
 enum w_state { W_NONE, W_OPEN, W_CLOSING, W_REOPEN, W_GONE };
@@ -56,6 +58,7 @@ struct w_handle {
 struct node {
     uint32_t id;
     uint64_t incarnation, bytes_max;
+    int64_t steady_off_ns, wall_off_ns; /* its clocks, against world.now_ns */
     uint32_t count_max;
     struct ckpt *k; /* NULL: down */
     struct part *part;
@@ -81,6 +84,7 @@ static struct world {
     uint32_t results[CODES][CODES]; /* by type - OPEN, result */
     uint32_t plans, exchanges, given_up, reopened, gone, made_ids, late;
     uint32_t expired, untaken, unsaid, died, compared, ticks;
+    uint32_t disbelieved, steps;
 } world;
 
 static uint64_t random_state = 1;
@@ -102,6 +106,20 @@ static inline uint32_t pick(uint32_t below)
 
 /* --- nodes ---------------------------------------------------------------- */
 
+static inline struct ckpt_now node_now(const struct node *n)
+{
+    return (struct ckpt_now){.steady_ns = world.now_ns + n->steady_off_ns,
+                             .wall_ns = world.now_ns + n->wall_off_ns};
+}
+
+/* It looks at its clocks. */
+static inline void node_time(struct node *n)
+{
+    struct ckpt_now now = node_now(n);
+
+    ckpt_time(n->k, &now);
+}
+
 static inline void node_start(uint32_t id, uint64_t bytes_max,
                               uint32_t count_max)
 {
@@ -120,6 +138,9 @@ static inline void node_start(uint32_t id, uint64_t bytes_max,
                                           .bytes_max = bytes_max,
                                           .hash_seed = 77 * n->incarnation});
     CU_ASSERT_PTR_NOT_NULL_FATAL(n->k);
+    /* Its monotonic clock begins somewhere. */
+    n->steady_off_ns = (int64_t)(n->incarnation % 7) * 1000000000000;
+    node_time(n);
 }
 
 static inline void pend_free(struct pend *p)
@@ -391,6 +412,26 @@ static inline void expect_outcome(struct node *n, const struct pend *p,
 
 enum { OP_BYTE = REPLICA_OP_HEAD_SIZE, OP_HEAD = 1 + 4 + 8 + 8 };
 
+/* Is what the node's clock shows within the bound of the (lower) median? */
+static inline bool is_believed(const struct part *p, uint32_t id)
+{
+    uint32_t middle = (p->conf.member_count - 1) / 2;
+
+    for (uint32_t i = 0; i < p->conf.member_count; i++) {
+        int64_t wall = p->walls[p->conf.members[i]];
+        uint32_t below = 0, same = 0;
+        for (uint32_t j = 0; j < p->conf.member_count; j++) {
+            below += p->walls[p->conf.members[j]] < wall;
+            same += p->walls[p->conf.members[j]] == wall;
+        }
+        if (below <= middle && middle < below + same)
+            return llabs(p->walls[id] - wall) <= CKPT_CLOCK_FAR_NS;
+    }
+    return false;
+}
+
+enum { INFO_HELLO = 96, HELLO_WALL = 12 };
+
 /* A message of a node itself, done to the model. */
 static inline void own_do(struct node *n, const struct w_message *m)
 {
@@ -399,6 +440,11 @@ static inline void own_do(struct node *n, const struct w_message *m)
     struct m_checkpoint *c;
     uint64_t number;
 
+    if (m->data[1] == 1) {
+        read_bytes(&r, INFO_HELLO + HELLO_WALL);
+        n->part->walls[n->id] = (int64_t)read_u64(&r);
+        EXPECT(reader_done(&r));
+    }
     if (m->data[1] != 2)
         return; /* not an operation */
     read_bytes(&r, OP_BYTE + 1 + 4 + 8);
@@ -406,14 +452,23 @@ static inline void own_do(struct node *n, const struct w_message *m)
     switch (m->data[OP_BYTE]) {
     case OP_TICK: {
         uint64_t before = n->model->bytes;
+        bool believed = is_believed(n->part, n->id);
+        int64_t time_ns = (int64_t)read_u64(&r);
+        if (time_ns > n->model->time_ns)
+            n->model->time_ns = time_ns;
         while (r.left > 0) {
             number = read_u64(&r);
-            m_tick(n->model, now_ns, number, read_u64(&r));
+            m_tick(n->model, believed, now_ns, number, read_u64(&r));
         }
         world.expired += before != n->model->bytes;
         world.ticks++;
+        world.disbelieved += !believed;
         break;
     }
+    case OP_CLOCK:
+        n->part->walls[n->id] += (int64_t)read_u64(&r);
+        world.steps++;
+        break;
     case OP_REOPEN:
         h = &n->handles[read_u32(&r)];
         number = read_u16(&r);
@@ -508,7 +563,7 @@ static inline bool begin_to_say(struct node *n)
     if (ckpt_message_kind(n->k) == REPLICA_NOTHING)
         return false;
     send_unsent(n);
-    size_t size = ckpt_message_write(n->k, world.now_ns, data);
+    size_t size = ckpt_message_write(n->k, data);
     EXPECT(size > 0 && size <= sizeof data);
     struct w_message *m = m_alloc(sizeof *m + size);
     *m = (struct w_message){.sender = n->id, .n = size};
@@ -600,22 +655,47 @@ static inline void compare_handles(const struct node *n)
     EXPECT(ckpt_stats_get(n->k).handles == used);
 }
 
-/* When all is still: one node of a part knows when the first is due. */
+/* When this node is to send a tick, if it is the one. */
+static inline int64_t wake_of(const struct node *n)
+{
+    const struct ckpt_now *now = &n->k->clock.now;
+    int64_t checkpoint_ns, section_ns, wake_ns = INT64_MAX;
+
+    m_due(n->model, &checkpoint_ns, &section_ns);
+    if (checkpoint_ns == INT64_MIN)
+        return INT64_MIN;
+    if (checkpoint_ns != INT64_MAX)
+        wake_ns = ckpt_clock_steady_at(&n->k->clock, checkpoint_ns);
+    if (section_ns == INT64_MAX || !is_believed(n->part, n->id))
+        return wake_ns;
+    /* It looks once in a second, as clocks may be set. */
+    section_ns = section_ns <= now->wall_ns ? now->steady_ns
+                 : section_ns / 2 - now->wall_ns / 2 > SECOND / 2
+                     ? now->steady_ns + (int64_t)SECOND
+                     : now->steady_ns + section_ns - now->wall_ns;
+    return section_ns < wake_ns ? section_ns : wake_ns;
+}
+
+/* When all is still: one node of a part knows when the first is due; one more,
+ * for checkpoints alone, if its clock is not believed and nobody else had the
+ * state. */
 static inline void compare_wake(const struct part *p)
 {
-    int64_t due_ns = INT64_MAX, wake_ns = INT64_MAX;
-    uint32_t awake = 0;
+    uint32_t awake = 0, believed = 0;
+    bool due = false;
 
     for (uint32_t id = 1; id <= NODES; id++) {
+        const struct node *n = &world.nodes[id];
         if (!in_part(p, id))
             continue;
-        due_ns = m_due_ns(world.nodes[id].model);
-        int64_t ns = ckpt_wake_ns(world.nodes[id].k);
-        awake += ns != INT64_MAX;
-        if (ns < wake_ns)
-            wake_ns = ns;
+        int64_t wake_ns = ckpt_wake_ns(n->k);
+        due |= wake_of(n) != INT64_MAX;
+        awake += wake_ns != INT64_MAX;
+        believed += wake_ns != INT64_MAX && is_believed(p, id);
+        EXPECT(wake_ns == INT64_MAX || wake_ns == wake_of(n) ||
+               (wake_ns < 0 && wake_of(n) == INT64_MIN));
     }
-    EXPECT(wake_ns == due_ns && awake <= 1);
+    EXPECT(due == (awake > 0) && believed <= 1);
 }
 
 /* Everything that is under way, until nobody has anything to say. */

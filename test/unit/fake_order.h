@@ -222,13 +222,15 @@ static void *protocol(void *unused)
     (void)unused;
     while (!d.stop) {
         bool busy = false;
+        server_time(d.server, server_now_ns());
         server_poll(d.server);
         for (; d.configurations > 0; d.configurations--)
             deliver_configuration();
         if (!d.hold)
             busy = visit();
         server_flush(d.server);
-        server_time(d.server);
+        server_time(d.server, server_now_ns());
+        server_clean(d.server);
         pthread_mutex_lock(&d.stats_lock);
         d.stats = *server_stats_get(d.server);
         d.active = d.server->lists[LIST_ACTIVE].count;

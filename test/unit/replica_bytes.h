@@ -42,7 +42,7 @@ static inline struct bytes info_bytes(const struct info *i)
 static inline struct info info_of(uint32_t id)
 {
     const struct totem_configuration *c = &node(id)->ring->conf;
-    return (struct info){.version = 1,
+    return (struct info){.version = 2,
                          .type = 1,
                          .seq = c->ring_id.seq,
                          .nonce = c->ring_id.nonce,
@@ -82,7 +82,7 @@ static inline struct bytes piece_bytes(const struct piece *p)
 static inline struct piece piece_of(uint32_t id, uint64_t first)
 {
     const struct totem_configuration *c = &node(id)->ring->conf;
-    return (struct piece){.version = 1,
+    return (struct piece){.version = 2,
                           .type = 3,
                           .seq = c->ring_id.seq,
                           .nonce = c->ring_id.nonce,

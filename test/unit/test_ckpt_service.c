@@ -1,131 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* test_ckpt_service.c - the CKPT service alone: nodes in a made-up order beside
  * a plain model of checkpoints (ckpt_world.h, ckpt_model.h). */
-#include "test/unit/ckpt_world.h"
-
-enum { SECOND = 1000000000 };
-
-/* --- making requests ------------------------------------------------------ */
-
-static struct pend *request(uint32_t node, uint32_t client, uint32_t type)
-{
-    struct pend *p = m_alloc(sizeof *p);
-
-    p->client = client;
-    p->r = (struct m_request){
-        .node = node, .type = type, .now_ns = ++world.now_ns};
-    return p;
-}
-
-static struct pend *open_request(uint32_t node, uint32_t client,
-                                 const char *name, uint32_t flags,
-                                 const struct ipc_ckpt_attributes *a)
-{
-    struct pend *p = request(node, client, IPC_SUBMIT_CKPT_OPEN);
-
-    p->r.flags = flags;
-    if (a != NULL)
-        p->r.attributes = *a;
-    p->r.name_size = (uint16_t)strlen(name);
-    memcpy(p->r.name, name, p->r.name_size);
-    return p;
-}
-
-static void element(struct pend *p, const void *id, size_t id_size,
-                    uint64_t offset, uint32_t size)
-{
-    uint32_t i = p->r.count++;
-
-    p->r.elements[i].offset = offset;
-    p->r.elements[i].size = size;
-    p->r.elements[i].id_size = (uint16_t)id_size;
-    memcpy(p->r.elements[i].id, id, id_size);
-}
-
-static void fill(struct pend *p)
-{
-    uint64_t n = data_size(&p->r);
-
-    p->r.data = m_alloc((size_t)n);
-    memset(p->r.data, (int)pick(256), (size_t)n);
-    for (uint64_t i = 0; i < n; i += 1 + pick(97))
-        p->r.data[i] = (uint8_t)pick(256);
-}
-
-static uint32_t last_result; /* of done() */
-
-static uint32_t result_count(uint32_t type, uint32_t result)
-{
-    return world.results[type - IPC_SUBMIT_CKPT_OPEN][result];
-}
-
-/* The request, all the way; its result. */
-static uint32_t done(struct pend *p)
-{
-    uint32_t before[CODES], type = p->r.type - IPC_SUBMIT_CKPT_OPEN;
-    struct node *n = &world.nodes[p->r.node];
-
-    memcpy(before, world.results[type], sizeof before);
-    take(n, p);
-    settle();
-    last_result = 0;
-    for (uint32_t i = 0; i < CODES; i++)
-        if (world.results[type][i] != before[i])
-            last_result = i;
-    return last_result;
-}
-
-/* The only handle of a client, or the last one. */
-static uint32_t handle_of_client(uint32_t node, uint32_t client)
-{
-    uint32_t found = UINT32_MAX;
-
-    for (uint32_t i = 0; i < HANDLES; i++)
-        if (world.nodes[node].handles[i].state == W_OPEN &&
-            world.nodes[node].handles[i].client == client)
-            found = i;
-    return found;
-}
-
-static struct pend *on(uint32_t node, uint32_t client, uint32_t type)
-{
-    struct pend *p = request(node, client, type);
-
-    p->handle = handle_of_client(node, client);
-    return p;
-}
-
-/* A section request of one element on the client's last handle. */
-static uint32_t section_done(uint32_t node, uint32_t client, uint32_t type,
-                             const char *id, uint64_t offset, uint32_t size)
-{
-    struct pend *p = on(node, client, type);
-
-    p->r.expiration_ns = INT64_MAX;
-    element(p, id, strlen(id), offset, size);
-    fill(p);
-    return done(p);
-}
-
-static void start(uint32_t nodes, uint64_t bytes_max, uint32_t count_max)
-{
-    world_begin(nodes);
-    for (uint32_t id = 1; id <= nodes; id++)
-        node_start(id, bytes_max, count_max);
-    configure_all();
-    settle();
-}
-
-static const struct ipc_ckpt_attributes plain = {.creation_flags =
-                                                     IPC_CKPT_WR_ALL_REPLICAS,
-                                                 .section_max = 4,
-                                                 .checkpoint_size = 1 << 20,
-                                                 .retention_ns = 10,
-                                                 .section_size_max = 1 << 20,
-                                                 .section_id_size_max = 256};
-
-static const uint32_t all_flags =
-    IPC_CKPT_READ | IPC_CKPT_WRITE | IPC_CKPT_CREATE;
+#include "test/unit/ckpt_requests.h"
 
 /* --- requests that no library writes -------------------------------------- */
 
@@ -445,7 +321,7 @@ static void test_handles_end(void)
     CU_ASSERT_EQUAL(ckpt_stats_get(k).handles, CKPT_HANDLES_MAX);
     while (ckpt_message_kind(k) == REPLICA_INFO) /* and is closed */
         CU_ASSERT(ckpt_message(
-            k, 1, (struct bytes){ops[0], ckpt_message_write(k, 1, ops[0])}));
+            k, 1, (struct bytes){ops[0], ckpt_message_write(k, ops[0])}));
     CU_ASSERT_EQUAL(ckpt_stats_get(k).handles, CKPT_HANDLES_MAX - WAITING);
     CU_ASSERT(ckpt_take(k, &r, ops[0]) > 0);
     world_end();
@@ -484,7 +360,7 @@ static void test_abandoned(void)
     CU_ASSERT_EQUAL(ckpt_message_kind(k), REPLICA_NOTHING);
     ckpt_untake(k, r.client);
     CU_ASSERT_EQUAL_FATAL(ckpt_message_kind(k), REPLICA_INFO);
-    n = ckpt_message_write(k, 1, op);
+    n = ckpt_message_write(k, op);
     CU_ASSERT(ckpt_message(k, 1, (struct bytes){op, n}));
     CU_ASSERT_EQUAL(ckpt_message_kind(k), REPLICA_NOTHING);
     CU_ASSERT_EQUAL(ckpt_stats_get(k).handles, 0);
@@ -550,7 +426,7 @@ static void test_reopening_cut(void)
     while (deliver(&world.parts[1]))
         continue;
     CU_ASSERT_EQUAL(ckpt_message_kind(n->k), REPLICA_INFO);
-    ckpt_message_write(n->k, 1, data);
+    ckpt_message_write(n->k, data);
     for (uint32_t client = 0; client < 2; client++)
         if (handle_of_client(2, client) == UINT32_MAX)
             client_dies(n, client);
@@ -563,21 +439,6 @@ static void test_reopening_cut(void)
 }
 
 /* --- time ----------------------------------------------------------------- */
-
-static void tick_all(void)
-{
-    for (uint32_t id = 1; id <= NODES; id++)
-        if (world.nodes[id].k != NULL)
-            ckpt_time(world.nodes[id].k, world.now_ns);
-    settle();
-}
-
-static bool exists(const char *name)
-{
-    return ckpt_store_find(
-               ckpt_store(world.nodes[1].k),
-               (struct bytes){(const uint8_t *)name, strlen(name)}) != NULL;
-}
 
 /* Opens, closes; is it there then, and after a while? */
 static void retention(int64_t retention_ns, bool then, int64_t later_ns,
@@ -592,13 +453,13 @@ static void retention(int64_t retention_ns, bool then, int64_t later_ns,
     CU_ASSERT_EQUAL(done(on(1, 0, IPC_SUBMIT_CKPT_CLOSE)), IPC_OK);
     CU_ASSERT_EQUAL(exists("a"), then);
     CU_ASSERT_EQUAL(ckpt_wake_ns(world.nodes[2].k), INT64_MAX);
-    CU_ASSERT_EQUAL(ckpt_wake_ns(world.nodes[1].k),
-                    then ? INT64_MIN : INT64_MAX);
+    CU_ASSERT(then ? ckpt_wake_ns(world.nodes[1].k) < 0
+                   : ckpt_wake_ns(world.nodes[1].k) == INT64_MAX);
     tick_all();
     CU_ASSERT_EQUAL(exists("a"), then);
     if (then && retention_ns < INT64_MAX - world.now_ns)
         CU_ASSERT_EQUAL(ckpt_wake_ns(world.nodes[1].k),
-                        world.now_ns + retention_ns);
+                        node_now(&world.nodes[1]).steady_ns + retention_ns);
     world.now_ns += later_ns;
     tick_all();
     CU_ASSERT_EQUAL(exists("a"), later);
@@ -607,10 +468,14 @@ static void retention(int64_t retention_ns, bool then, int64_t later_ns,
 
 static void test_retention(void)
 {
+    const int64_t least = CKPT_RETENTION_MIN_NS;
+
     retention(0, false, 0, false);
-    retention(10, true, 9, true);
-    retention(10, true, 10, false);
-    retention(INT64_MAX, true, INT64_MAX - 2 * (int64_t)SECOND, true);
+    retention(10, false, 0, false); /* nobody can have opened it again */
+    retention(least - 1, false, 0, false);
+    retention(least, true, least - 1, true);
+    retention(least, true, least, false);
+    retention(INT64_MAX, true, INT64_MAX / 4, true);
     retention(INT64_MAX - 1, true, 1000, true);
     retention((int64_t)3600 * SECOND, true, (int64_t)3600 * SECOND - 1, true);
     retention((int64_t)3600 * SECOND, true, (int64_t)3600 * SECOND, false);
@@ -625,19 +490,34 @@ static void test_retention_again(void)
     tick_all();
     done(open_request(2, 0, "a", IPC_CKPT_READ, NULL));
     CU_ASSERT_EQUAL(last_result, IPC_OK);
-    world.now_ns += 1000;
+    world.now_ns += SECOND;
     tick_all();
     CU_ASSERT(exists("a"));
     client_dies(&world.nodes[2], 0);
     settle();
     tick_all();
-    world.now_ns += 9;
+    world.now_ns += CKPT_RETENTION_MIN_NS - 1;
     tick_all();
     CU_ASSERT(exists("a"));
     world.now_ns += 1;
     tick_all();
     CU_ASSERT(!exists("a"));
     world_end();
+}
+
+/* Node 1 is to look when a section expires, but once in a second. */
+static void wake_for(int64_t expiration_ns)
+{
+    struct ckpt_now now = world.nodes[1].k->clock.now;
+    int64_t wake_ns = ckpt_wake_ns(world.nodes[1].k);
+
+    int64_t left_ns = SECOND;
+
+    if (expiration_ns < now.wall_ns + SECOND)
+        left_ns = expiration_ns < now.wall_ns ? 0 : expiration_ns - now.wall_ns;
+    CU_ASSERT_EQUAL(wake_ns, expiration_ns == INT64_MAX
+                                 ? INT64_MAX
+                                 : now.steady_ns + left_ns);
 }
 
 /* Sections with all kinds of times; true: it is gone after a tick now. */
@@ -652,10 +532,10 @@ static void expiration(int64_t expiration_ns, bool gone)
     element(p, "x", 1, 0, 5);
     fill(p);
     CU_ASSERT_EQUAL(done(p), IPC_OK);
-    CU_ASSERT_EQUAL(ckpt_wake_ns(world.nodes[1].k), expiration_ns);
+    wake_for(expiration_ns);
     CU_ASSERT_EQUAL(section_done(2, 0, WRITE, "x", 0, 1), IPC_ERR_BAD_HANDLE);
     CU_ASSERT_EQUAL(section_done(1, 0, WRITE, "x", 1, 1), IPC_OK);
-    CU_ASSERT_EQUAL(ckpt_wake_ns(world.nodes[1].k), expiration_ns);
+    wake_for(expiration_ns);
     tick_all();
     CU_ASSERT_EQUAL(section_done(1, 0, WRITE, "x", 0, 1),
                     gone ? IPC_ERR_NOT_EXIST : IPC_OK);
@@ -729,7 +609,7 @@ static void test_many_expire(void)
         CU_ASSERT_EQUAL_FATAL(done(p), IPC_OK);
     }
     for (uint32_t left = MANY; left > 0;) {
-        ckpt_time(world.nodes[1].k, world.now_ns);
+        node_time(&world.nodes[1]);
         settle();
         left -= left < OP_TICK_ITEMS_MAX ? left : OP_TICK_ITEMS_MAX;
         CU_ASSERT_EQUAL_FATAL(
@@ -878,7 +758,7 @@ static struct ipc_ckpt_attributes random_attributes(uint32_t name)
         100000, 20000, STORE_CHUNK_SIZE, UINT64_MAX, 70000, 0};
     static const uint64_t id_max[] = {256, 8, 0, 255, 1000, UINT64_MAX};
     static const int64_t retentions[] = {
-        0, 10, SECOND, INT64_MAX, INT64_MAX - 1, (int64_t)3600 * SECOND};
+        0, 100000, SECOND, INT64_MAX, INT64_MAX - 1, (int64_t)3600 * SECOND};
     uint32_t kind = name + (pick(30) == 0);
 
     return (struct ipc_ckpt_attributes){
@@ -955,7 +835,7 @@ static void random_request(struct node *n, uint32_t client)
     p->async = pick(4) == 0 && (p->r.type == IPC_SUBMIT_CKPT_OPEN ||
                                 p->r.type == IPC_SUBMIT_CKPT_SYNCHRONIZE);
     p->invocation = ++world.invocations;
-    p->r.retention_ns = pick(3) == 0 ? 0 : pick(1000);
+    p->r.retention_ns = pick(3) == 0 ? 0 : 200000 * pick(2) + pick(1000);
     p->r.expiration_ns = random_time();
     if (p->r.type >= CREATE)
         random_sections(p,
@@ -1071,8 +951,12 @@ static void step_of(struct node *n)
         for (uint32_t i = pick(5); i > 0 && deliver(n->part); i--)
             continue;
     } else if (what < 92) {
-        world.now_ns += pick(4) == 0 ? SECOND : pick(100);
-        ckpt_time(n->k, world.now_ns);
+        world.now_ns += pick(4) == 0 ? SECOND : pick(200000);
+        if (pick(20) == 0) /* its clock is set, and mostly right again */
+            n->wall_off_ns = n->wall_off_ns != 0 ? 0
+                                                 : (int64_t)pick(9) * SECOND -
+                                                       4 * (int64_t)SECOND;
+        node_time(n);
     } else if (what < 93) {
         client_dies(n, client);
     } else if (what < 97) {
@@ -1162,6 +1046,7 @@ static void test_random(void)
     CU_ASSERT(world.untaken > 20 && world.unsaid > 20);
     CU_ASSERT(world.died > 50 && world.expired > 100);
     CU_ASSERT(world.made_ids > 50 && world.late > 1000);
+    CU_ASSERT(world.steps > 50 && world.disbelieved > 5);
     printf("(%u compared, %u plans, %u exchanges, %u given up, %u reopened, "
            "%u gone, %u untaken, %u died, %u expired) ",
            world.compared, world.plans, world.exchanges, world.given_up,

@@ -74,7 +74,7 @@ static void test_layout(void)
     deliver_all();
     expect_one_state(IDS(1, 2, 3, 4));
 
-    uint8_t head[REPLICA_OP_HEAD_SIZE], expected[10] = {1, 2};
+    uint8_t head[REPLICA_OP_HEAD_SIZE], expected[10] = {2, 2};
     struct writer h = writer_of(expected + 2, 8);
     write_u64(&h, node(1)->ring->conf.ring_id.seq);
     replica_op_head(node(1)->r, head);
@@ -153,8 +153,8 @@ static void test_hostile_infos(void)
     CU_ASSERT(!hears(2, 1, b)); /* no member */
     CU_ASSERT(!hears(2, 4000, b));
     CU_ASSERT(!hears(2, 2, b)); /* another's incarnation */
-    REFUSED(good, i.version = 0);
-    REFUSED(good, i.version = 2);
+    REFUSED(good, i.version = 1);
+    REFUSED(good, i.version = 3);
     REFUSED(good, i.type = 0);
     REFUSED(good, i.type = 4);
     REFUSED(good, i.incarnation++);
@@ -399,7 +399,7 @@ static void test_hostile_pieces(void)
             sender = 4; /* no member */
             break;
         case 3:
-            p.version = 2;
+            p.version = 3;
             break;
         case 4:
             p.first++;
