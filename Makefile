@@ -181,6 +181,7 @@ $(B)/unit/test_ckpt $(B)/unit/test_ckpt_rules $(B)/unit/test_ckpt_threads \
     $(B)/libSaCkpt.a
 $(B)/unit/test_ckpt: private LDFLAGS += -Wl,--wrap=malloc -Wl,--wrap=calloc \
     -Wl,--wrap=ring_push
+$(B)/unit/test_order: $(B)/libSaCkpt.a $(B)/libSaClm.a
 # It loads that too.
 $(B)/unit/test_ckpt_rules: | $(B)/libSaCkpt.so
 

@@ -88,14 +88,19 @@ void sackpt_put(const struct use *u)
     handle_put(instance);
 }
 
-SaAisErrorT sackpt_handle_ok(SaCkptCheckpointHandleT handle)
+SaAisErrorT sackpt_memory_free(SaCkptCheckpointHandleT handle, void *memory)
 {
     struct use u;
-    SaAisErrorT error = sackpt_get(handle, &u);
+    SaAisErrorT error;
 
-    if (error == SA_AIS_OK)
-        sackpt_put(&u);
-    return error;
+    if (memory == NULL)
+        return SA_AIS_ERR_INVALID_PARAM;
+    error = sackpt_get(handle, &u);
+    if (error != SA_AIS_OK)
+        return error;
+    free(memory);
+    sackpt_put(&u);
+    return SA_AIS_OK;
 }
 
 SaAisErrorT sackpt_part_new(struct ckpt_instance *c, struct parts *list,

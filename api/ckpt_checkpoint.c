@@ -30,8 +30,6 @@ static const SaTimeT OPEN_TIMEOUT = 30 * SA_TIME_ONE_SECOND;
 
 static SaAisErrorT check_name(const SaNameT *name)
 {
-    if (name == NULL)
-        return SA_AIS_ERR_INVALID_PARAM;
     if (name->length > SA_MAX_NAME_LENGTH)
         return SA_AIS_ERR_TOO_BIG;
     return name->length == 0 ? SA_AIS_ERR_INVALID_PARAM : SA_AIS_OK;
@@ -129,11 +127,14 @@ PUBLIC SaAisErrorT saCkptCheckpointOpen(
 {
     struct ckpt_instance *c;
     struct ipc_ckpt_open open;
-    SaAisErrorT error = sackpt_instance_get(ckptHandle, &c);
+    SaAisErrorT error;
 
+    if (checkpointName == NULL || checkpointHandle == NULL)
+        return SA_AIS_ERR_INVALID_PARAM;
+    error = sackpt_instance_get(ckptHandle, &c);
     if (error != SA_AIS_OK)
         return error;
-    error = checkpointHandle == NULL || timeout < 0
+    error = timeout < 0
                 ? SA_AIS_ERR_INVALID_PARAM
                 : check_open(checkpointName, checkpointCreationAttributes,
                              checkpointOpenFlags);
@@ -175,8 +176,11 @@ PUBLIC SaAisErrorT saCkptCheckpointOpenAsync(
 {
     struct ckpt_instance *c;
     struct ipc_ckpt_open open;
-    SaAisErrorT error = sackpt_instance_get(ckptHandle, &c);
+    SaAisErrorT error;
 
+    if (checkpointName == NULL)
+        return SA_AIS_ERR_INVALID_PARAM;
+    error = sackpt_instance_get(ckptHandle, &c);
     if (error != SA_AIS_OK)
         return error;
     error = check_open(checkpointName, checkpointCreationAttributes,
@@ -210,8 +214,11 @@ PUBLIC SaAisErrorT saCkptCheckpointUnlink(SaCkptHandleT ckptHandle,
                                           const SaNameT *checkpointName)
 {
     struct ckpt_instance *c;
-    SaAisErrorT error = sackpt_instance_get(ckptHandle, &c);
+    SaAisErrorT error;
 
+    if (checkpointName == NULL)
+        return SA_AIS_ERR_INVALID_PARAM;
+    error = sackpt_instance_get(ckptHandle, &c);
     if (error != SA_AIS_OK)
         return error;
     error = check_name(checkpointName);
@@ -328,11 +335,14 @@ SaAisErrorT sackpt_status_get(SaCkptCheckpointHandleT handle, const void *to,
                               struct ipc_ckpt_status_answer *answer)
 {
     struct use u;
-    SaAisErrorT error = sackpt_get(handle, &u);
+    SaAisErrorT error;
 
+    if (to == NULL)
+        return SA_AIS_ERR_INVALID_PARAM;
+    error = sackpt_get(handle, &u);
     if (error != SA_AIS_OK)
         return error;
-    error = to == NULL ? SA_AIS_ERR_INVALID_PARAM : sackpt_status(&u, answer);
+    error = sackpt_status(&u, answer);
     sackpt_put(&u);
     return error;
 }

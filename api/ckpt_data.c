@@ -21,9 +21,9 @@ static SaAisErrorT check_element(const struct ckpt_checkpoint *ck,
     uint64_t max = ck->attributes.section_size_max;
 
     if ((e->dataBuffer == NULL && e->dataSize > 0) || e->dataSize > max ||
-        e->dataOffset > max - e->dataSize)
+        e->dataOffset > max - e->dataSize || !sackpt_id_ok(&e->sectionId))
         return SA_AIS_ERR_INVALID_PARAM;
-    return sackpt_id_check(ck, &e->sectionId);
+    return SA_AIS_OK;
 }
 
 static struct element element_at(const void *context, uint32_t index)
@@ -86,14 +86,10 @@ static SaAisErrorT overwrite(const struct use *u, const SaCkptSectionIdT *id,
 {
     const struct element element = {.id = id, .data = data, .size = size};
     struct ipc_ckpt_reply reply;
-    SaAisErrorT error;
 
-    if (id == NULL || data == NULL ||
+    if (id == NULL || data == NULL || !sackpt_id_ok(id) ||
         size > u->checkpoint->attributes.section_size_max)
         return SA_AIS_ERR_INVALID_PARAM;
-    error = sackpt_id_check(u->checkpoint, id);
-    if (error != SA_AIS_OK)
-        return error;
     if ((u->checkpoint->flags & SA_CKPT_CHECKPOINT_WRITE) == 0)
         return SA_AIS_ERR_ACCESS;
     return sackpt_section_one(u, IPC_SUBMIT_CKPT_OVERWRITE, 0, element, &reply);
@@ -240,9 +236,11 @@ static SaAisErrorT read_allocated(struct reading *r, SaCkptIOVectorElementT *e)
 static SaAisErrorT check_read(const struct ckpt_checkpoint *ck,
                               const SaCkptIOVectorElementT *e)
 {
-    if (e->dataBuffer != NULL && e->dataSize > ck->attributes.section_size_max)
-        return SA_AIS_ERR_INVALID_PARAM;
-    return sackpt_id_check(ck, &e->sectionId);
+    bool too_much =
+        e->dataBuffer != NULL && e->dataSize > ck->attributes.section_size_max;
+
+    return too_much || !sackpt_id_ok(&e->sectionId) ? SA_AIS_ERR_INVALID_PARAM
+                                                    : SA_AIS_OK;
 }
 
 static SaAisErrorT read_one(const struct use *u, SaCkptIOVectorElementT *e)
@@ -250,6 +248,8 @@ static SaAisErrorT read_one(const struct use *u, SaCkptIOVectorElementT *e)
     struct reading r = {.use = u, .id = &e->sectionId, .offset = e->dataOffset};
     uint64_t got;
 
+    if (r.id->idLen > IPC_CKPT_SECTION_ID_SIZE_MAX)
+        return SA_AIS_ERR_NOT_EXIST; /* no section has it */
     if (e->dataBuffer != NULL &&
         sackpt_direct_read(u, r.id, r.offset, e->dataBuffer, e->dataSize,
                            &got)) {
@@ -333,11 +333,5 @@ PUBLIC SaAisErrorT saCkptCheckpointRead(
 PUBLIC SaAisErrorT saCkptIOVectorElementDataFree(
     SaCkptCheckpointHandleT checkpointHandle, void *data)
 {
-    SaAisErrorT error = sackpt_handle_ok(checkpointHandle);
-
-    if (error == SA_AIS_OK && data == NULL)
-        error = SA_AIS_ERR_INVALID_PARAM;
-    if (error == SA_AIS_OK)
-        free(data);
-    return error;
+    return sackpt_memory_free(checkpointHandle, data);
 }

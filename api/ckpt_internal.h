@@ -79,8 +79,8 @@ SaAisErrorT sackpt_instance_get(SaCkptHandleT handle, struct ckpt_instance **c);
 SaAisErrorT sackpt_get(SaCkptCheckpointHandleT handle, struct use *u);
 void sackpt_put(const struct use *u);
 
-/* sackpt_get() and sackpt_put() around it. */
-SaAisErrorT sackpt_handle_ok(SaCkptCheckpointHandleT handle);
+/* For what the library has allocated for a program. */
+SaAisErrorT sackpt_memory_free(SaCkptCheckpointHandleT handle, void *memory);
 
 /* A handle for an object, in a list; BAD_HANDLE: that has ended. On an error
  * the object is destroyed. */
@@ -149,9 +149,9 @@ void sackpt_direct_free(struct ckpt_checkpoint *ck);
 
 /* --- sections (ckpt_section.c) -------------------------------------------- */
 
-/* May a section of this checkpoint have this id? Length 0 may. */
-SaAisErrorT sackpt_id_check(const struct ckpt_checkpoint *ck,
-                            const SaCkptSectionIdT *id);
+/* Is it an id at all? One that is longer than any section's may be looked for,
+ * and is not found. */
+bool sackpt_id_ok(const SaCkptSectionIdT *id);
 
 /* An element of a section request, and its data. */
 struct element {

@@ -12,14 +12,9 @@ enum {
 
 /* --- section requests ----------------------------------------------------- */
 
-SaAisErrorT sackpt_id_check(const struct ckpt_checkpoint *ck,
-                            const SaCkptSectionIdT *id)
+bool sackpt_id_ok(const SaCkptSectionIdT *id)
 {
-    if ((id->id == NULL && id->idLen > 0) ||
-        id->idLen > ck->attributes.section_id_size_max)
-        return SA_AIS_ERR_INVALID_PARAM;
-    return id->idLen > IPC_CKPT_SECTION_ID_SIZE_MAX ? SA_AIS_ERR_NO_RESOURCES
-                                                    : SA_AIS_OK;
+    return id->id != NULL || id->idLen == 0;
 }
 
 /* A record being put together: all but the data. */
@@ -66,6 +61,10 @@ SaAisErrorT sackpt_section_request(const struct use *u, uint32_t type,
 
     for (uint32_t i = 0; i < *count; i++) {
         struct element e = at(context, i);
+        if (e.id->idLen > IPC_CKPT_SECTION_ID_SIZE_MAX) {
+            *count = i; /* no section has it */
+            return SA_AIS_ERR_NOT_EXIST;
+        }
         if (e.size > room || !head_add(&h, &e)) {
             *count = i;
             return SA_AIS_ERR_NO_RESOURCES;
@@ -102,15 +101,13 @@ static SaAisErrorT check_create(const struct ckpt_checkpoint *ck,
                                 const SaCkptSectionCreationAttributesT *a,
                                 const void *data, SaSizeT size)
 {
-    SaAisErrorT error;
-
     if (a == NULL || a->sectionId == NULL || (data == NULL && size > 0) ||
         size > ck->attributes.section_size_max ||
-        (a->sectionId->idLen == 0 && a->sectionId->id != NULL))
+        (a->sectionId->idLen == 0) != (a->sectionId->id == NULL) ||
+        a->sectionId->idLen > ck->attributes.section_id_size_max)
         return SA_AIS_ERR_INVALID_PARAM;
-    error = sackpt_id_check(ck, a->sectionId);
-    if (error != SA_AIS_OK)
-        return error;
+    if (a->sectionId->idLen > IPC_CKPT_SECTION_ID_SIZE_MAX)
+        return SA_AIS_ERR_NO_RESOURCES;
     if ((ck->flags & SA_CKPT_CHECKPOINT_WRITE) == 0)
         return SA_AIS_ERR_ACCESS;
     return ck->attributes.section_max == 1 ? SA_AIS_ERR_EXIST : SA_AIS_OK;
@@ -179,12 +176,11 @@ static SaAisErrorT change(SaCkptCheckpointHandleT handle, uint32_t type,
 
     if (error != SA_AIS_OK)
         return error;
-    error = id == NULL || id->idLen == 0 ? SA_AIS_ERR_INVALID_PARAM
-                                         : sackpt_id_check(u.checkpoint, id);
-    if (error == SA_AIS_OK &&
-        (u.checkpoint->flags & SA_CKPT_CHECKPOINT_WRITE) == 0)
+    if (id == NULL || id->idLen == 0 || !sackpt_id_ok(id))
+        error = SA_AIS_ERR_INVALID_PARAM;
+    else if ((u.checkpoint->flags & SA_CKPT_CHECKPOINT_WRITE) == 0)
         error = SA_AIS_ERR_ACCESS;
-    if (error == SA_AIS_OK)
+    else
         error = sackpt_section_one(&u, type, expiration,
                                    (struct element){.id = id}, &reply);
     sackpt_put(&u);
@@ -209,13 +205,7 @@ PUBLIC SaAisErrorT saCkptSectionExpirationTimeSet(
 PUBLIC SaAisErrorT saCkptSectionIdFree(SaCkptCheckpointHandleT checkpointHandle,
                                        SaUint8T *id)
 {
-    SaAisErrorT error = sackpt_handle_ok(checkpointHandle);
-
-    if (error == SA_AIS_OK && id == NULL)
-        error = SA_AIS_ERR_INVALID_PARAM;
-    if (error == SA_AIS_OK)
-        free(id);
-    return error;
+    return sackpt_memory_free(checkpointHandle, id);
 }
 
 /* --- iteration ------------------------------------------------------------ */

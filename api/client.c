@@ -115,9 +115,10 @@ static cs_error_t read_welcome(int fd, struct ipc_welcome *w,
         return CS_ERR_LIBRARY;
     if (w->result != IPC_OK)
         return conn_error(w->result);
+    /* The kernel gives no more of them than this process may have. */
     return *fd_count == (w->arena_size == 0 ? IPC_FDS : IPC_FDS_MAX)
                ? CS_OK
-               : CS_ERR_LIBRARY;
+               : CS_ERR_NO_RESOURCES;
 }
 
 static void open_rings(struct conn *c, const struct ipc_welcome *w)

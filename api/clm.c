@@ -763,14 +763,15 @@ static SaAisErrorT track(SaClmHandleT handle, enum family family,
 
     if (!flags_ok(forms[family].flags, flags))
         return SA_AIS_ERR_BAD_FLAGS;
-    if ((flags & SA_TRACK_CURRENT) == 0)
-        b = NULL;
-    if (b != NULL && b->array != NULL && b->count == 0)
-        return SA_AIS_ERR_INVALID_PARAM;
     error = instance_get(handle, family, &c);
     if (error != SA_AIS_OK)
         return error;
-    if ((b == NULL || (flags & CHANGES) != 0) && !has_track_callback(c)) {
+    if ((flags & SA_TRACK_CURRENT) == 0)
+        b = NULL;
+    if (b != NULL && b->array != NULL && b->count == 0) {
+        error = SA_AIS_ERR_INVALID_PARAM;
+    } else if ((b == NULL || (flags & CHANGES) != 0) &&
+               !has_track_callback(c)) {
         error = SA_AIS_ERR_INIT;
     } else {
         pthread_mutex_lock(&c->track_lock);

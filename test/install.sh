@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-3-Clause
 # Copies what `make all` built to its places below $DESTDIR; run by `make
-# install`. An openais.conf that is there already is left alone.
+# install`. An openais.conf that is there already is left alone. `install.sh
+# headers`: the headers alone.
 set -eu
 cd "$(dirname "$0")/.."
 DESTDIR=${DESTDIR:-}
@@ -31,6 +32,12 @@ fill() {
     chmod 644 "$DESTDIR$2"
 }
 
+(cd api && find corosync openais -name '*.h' 2>/dev/null || true) |
+    while read -r header; do
+        put 644 "$PREFIX/include/$(dirname "$header")" "api/$header"
+    done
+[ "${1:-}" = headers ] && exit
+
 put 755 "$PREFIX/sbin" "$B/aisexec" "$B/keygen"
 put 755 "$PREFIX/bin" "$B/testevs" "$B/testclm" "$B/testckpt" "$B/evsbench" \
     "$B/ckptbench" "$B/ckptbenchth"
@@ -46,11 +53,6 @@ library() {
 library libevs "$VERSION" "$MAJOR"
 library libSaClm "$SA_VERSION" "$SA_MAJOR"
 library libSaCkpt "$SA_VERSION" "$SA_MAJOR"
-
-(cd api && find corosync openais -name '*.h' 2>/dev/null || true) |
-    while read -r header; do
-        put 644 "$PREFIX/include/$(dirname "$header")" "api/$header"
-    done
 
 for page in doc/man/*.[0-9]; do
     put 644 "$MANDIR/man${page##*.}" "$page"

@@ -120,6 +120,7 @@ include_faults() {
             target=api/${target#<}
             [ -e "$1/$target" ] || continue
             ;;
+        ../*) target=$(dirname "$(dirname "$file")")/${target#../} ;;
         daemon/* | ipc/* | api/* | config/* | keys/* | test/* | perf/*) ;;
         */*) [ -e "$1/api/$target" ] && target=api/$target ;;
         *) target=$(dirname "$file")/$target ;;
@@ -150,6 +151,64 @@ purity_faults() {
         BEGIN { while ((getline s <defined) > 0) own[s] = 1 }
         !($1 in own) && $1 !~ allow {
             sub(/:$/, "", $2); print $2 ": not pure: asks for " $1 }'
+}
+
+# Faults in what the tree at $1 says of the configuration: keys that are named
+# but do not exist, that have no entry in their section of openais.conf(5), and
+# entries of no key. Named is what follows "section {", what is "of
+# openais.conf(5)", and, where users read, what ends with _max as many keys do.
+key_faults() {
+    local keys=$tmp/keys
+    sed -nE 's/^    \{"([a-z]+)", "([a-z_]+)",.*/\1 \2/p' "$1/config/schema.c" |
+        sort >"$keys"
+    [ -s "$keys" ] || echo "$1/config/schema.c: no keys found"
+    awk '$1 == ".SH" { section = $2 ~ /SECTION/ ? $3 : ""; gsub(/"/, "", section) }
+        section != "" && last == ".TP" && $1 == ".BR" { print section, $2 }
+        { last = $1 }' "$1/doc/man/openais.conf.5" | sort >"$tmp/entries"
+    comm -23 "$keys" "$tmp/entries" |
+        sed 's,.*,doc/man/openais.conf.5: no entry of &,'
+    comm -13 "$keys" "$tmp/entries" |
+        sed 's,.*,doc/man/openais.conf.5: entry of no key: &,'
+    (cd "$1" && find README.md doc api daemon config test perf \
+        \( -name '*.md' -o -name '*.[ch1-9]' -o -name '*.conf' \) \
+        ! -path 'test/golden/*' ! -path 'test/unit/test_config.c' \
+        -type f | xargs awk -v keys="$keys" '
+    BEGIN {
+        while ((getline line <keys) > 0) {
+            split(line, k, " "); known[line] = any[k[2]] = 1; is[k[1]] = 1
+        }
+        is["network"] = 1
+        any["rmem_max"] = any["wmem_max"] = 1 # of the kernel
+    }
+    function fault(what) { print FILENAME ":" FNR ": names no key: " what }
+    {
+        rest = $0
+        while (match(rest, /[a-z]+ \{ [a-z_]+(, [a-z_]+)*( *[:=][^}]*)? \}/)) {
+            text = substr(rest, RSTART, RLENGTH)
+            rest = substr(rest, RSTART + RLENGTH)
+            section = text; sub(/ .*/, "", section)
+            if (!is[section]) continue
+            if (section == "network") section = "totem"
+            sub(/^[a-z]+ \{ /, "", text); sub(/ *[:=].*/, "", text)
+            sub(/ \}$/, "", text)
+            n = split(text, names, ", ")
+            for (i = 1; i <= n; i++)
+                if (!known[section " " names[i]])
+                    fault(section " { " names[i] " }")
+        }
+        if (match($0, /[a-z_]+ of openais\.conf\(5\)/)) {
+            text = substr($0, RSTART, RLENGTH); sub(/ .*/, "", text)
+            if (!any[text]) fault(text)
+        }
+        if (FILENAME !~ /^(README|doc|api\/(openais|corosync))/) next
+        rest = $0
+        while (match(rest, /[a-z_]*_max([^a-z_]|$)/)) {
+            text = substr(rest, RSTART, RLENGTH)
+            sub(/[^a-z_]$/, "", text)
+            rest = substr(rest, RSTART + RLENGTH)
+            if (!any[text]) fault(text)
+        }
+    }')
 }
 
 # --- reporting ----------------------------------------------------------------
@@ -213,6 +272,25 @@ self_test() {
     planted "long function" "$(too_long function $function_lines_max <"$s")" \
         "daemon/totem/t.c:10 longest: 153 lines"
 
+    mkdir -p "$t"/{config,doc/man,api/openais,test,perf}
+    echo '    {"ipc", "message_max", SCHEMA_COUNT,' >"$t/config/schema.c"
+    { echo '.SH "SECTION ipc"'; echo .TP; echo '.BR message_max " (bytes)"'
+      echo '.BR of " not an entry"'; } >"$t/doc/man/openais.conf.5"
+    echo 'See ipc { message_max } and cluster { other }.' >"$t/README.md"
+    echo '/* message_size_max of openais.conf(5) */' >"$t/perf/k.h"
+    planted "key of openais.conf" "$(key_faults "$t")" \
+        "perf/k.h:1: names no key: message_size_max"
+    rm "$t/perf/k.h"
+    echo 'ipc { message_max, ring: 7 }' >"$t/README.md"
+    planted "key in its section" "$(key_faults "$t")" \
+        "README.md:1: names no key: ipc { ring }"
+    echo 'at most message_size_max bytes' >"$t/README.md"
+    planted "key by its name" "$(key_faults "$t")" \
+        "README.md:1: names no key: message_size_max"
+    echo >"$t/README.md"
+    echo '    {"ipc", "spin", SCHEMA_COUNT,' >>"$t/config/schema.c"
+    planted "key without an entry" "$(key_faults "$t")" "no entry of ipc spin"
+
     { echo '#include <string.h>'; echo '#include <time.h>'
       echo 'long now(void *p); int helper(void);'
       echo 'long now(void *p) { memset(p, 0, (unsigned long)helper());'
@@ -240,6 +318,10 @@ check_tree() {
         "$(too_long function $function_lines_max <"$tmp/survey")"
 }
 
+check_keys() {
+    verdict "keys of the configuration" "$(key_faults .)"
+}
+
 check_purity() {
     local sources objects= o
     sources=$(ls daemon/{totem,group,service}/*.c 2>/dev/null)
@@ -265,6 +347,7 @@ longest() {
 
 self_test
 check_tree
+check_keys
 check_purity
 longest
 echo "$passed passed, $failed failed, $skipped skipped"

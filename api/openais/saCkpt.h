@@ -16,8 +16,9 @@
  * kinds of checkpoint (SA_CKPT_WR_...) differ in which functions they allow;
  * and where the daemon's file says ckpt { safe: on }, a write to one of
  * SA_CKPT_WR_ALL_REPLICAS returns only when every node has received it, as
- * saCkptCheckpointSynchronize() always does. Only a collocated one whose active replica nobody has set yet has
- * none, and then most functions give SA_AIS_ERR_NOT_EXIST.
+ * saCkptCheckpointSynchronize() always does. Only a collocated one whose active
+ * replica nobody has set yet has none, and then most functions give
+ * SA_AIS_ERR_NOT_EXIST.
  *
  * Threads: every function may be called with the same handle from any threads
  * at the same time. Callbacks run in saCkptDispatch() and nowhere else, those
@@ -295,16 +296,16 @@ saCkptCheckpointStatusGet(SaCkptCheckpointHandleT checkpointHandle,
  * SA_AIS_ERR_EXIST: there is a section of this id; maxSections is 1.
  * SA_AIS_ERR_NO_SPACE: maxSections is reached.
  * SA_AIS_ERR_NO_RESOURCES: larger than the service can take at once
- * (message_size_max of openais.conf(5)); an id of more than 256 bytes. */
-SaAisErrorT saCkptSectionCreate(
-    SaCkptCheckpointHandleT checkpointHandle,
-    SaCkptSectionCreationAttributesT *sectionCreationAttributes,
-    const void *initialData, SaSizeT initialDataSize);
+ * (message_max of openais.conf(5)); an id of more than 256 bytes. */
+SaAisErrorT
+saCkptSectionCreate(SaCkptCheckpointHandleT checkpointHandle,
+                    SaCkptSectionCreationAttributesT *sectionCreationAttributes,
+                    const void *initialData, SaSizeT initialDataSize);
 
-/* SA_AIS_ERR_INVALID_PARAM: `sectionId` is NULL, or the default section, or not
- * as in saCkptSectionCreate(). SA_AIS_ERR_ACCESS: not opened for writing.
- * SA_AIS_ERR_NOT_EXIST: no such section, or it has expired; no active
- * replica. */
+/* SA_AIS_ERR_INVALID_PARAM: `sectionId` is NULL, or the default section; its id
+ * is NULL with a length. SA_AIS_ERR_ACCESS: not opened for writing.
+ * SA_AIS_ERR_NOT_EXIST: no such section, or it has expired; an id longer than
+ * any section's may be; no active replica. */
 SaAisErrorT saCkptSectionDelete(SaCkptCheckpointHandleT checkpointHandle,
                                 const SaCkptSectionIdT *sectionId);
 
@@ -339,9 +340,9 @@ SaAisErrorT saCkptSectionIterationInitialize(
  * SA_AIS_ERR_INVALID_PARAM: `sectionDescriptor` is NULL.
  * SA_AIS_ERR_NO_SECTIONS: there are no more.
  * SA_AIS_ERR_NOT_EXIST: no active replica any more. */
-SaAisErrorT saCkptSectionIterationNext(
-    SaCkptSectionIterationHandleT sectionIterationHandle,
-    SaCkptSectionDescriptorT *sectionDescriptor);
+SaAisErrorT
+saCkptSectionIterationNext(SaCkptSectionIterationHandleT sectionIterationHandle,
+                           SaCkptSectionDescriptorT *sectionDescriptor);
 
 SaAisErrorT saCkptSectionIterationFinalize(
     SaCkptSectionIterationHandleT sectionIterationHandle);
@@ -356,12 +357,11 @@ SaAisErrorT saCkptSectionIterationFinalize(
  * element at fault, if one is.
  *
  * SA_AIS_ERR_INVALID_PARAM: `ioVector` is NULL; no elements; an element's data
- * are NULL with a size; an id that is too long, or NULL with a length;
- * dataOffset + dataSize is more than maxSectionSize.
- * SA_AIS_ERR_ACCESS: not opened for writing.
+ * are NULL with a size; an id is NULL with a length; dataOffset + dataSize is
+ * more than maxSectionSize. SA_AIS_ERR_ACCESS: not opened for writing.
  * SA_AIS_ERR_NOT_EXIST: no such section, or it has expired; no active replica.
  * SA_AIS_ERR_NO_RESOURCES: more data than the service takes at once
- * (message_size_max of openais.conf(5)); elements and ids of more than 4 KB (16
+ * (message_max of openais.conf(5)); elements and ids of more than 4 KB (16
  * bytes for each, and its id). */
 SaAisErrorT saCkptCheckpointWrite(SaCkptCheckpointHandleT checkpointHandle,
                                   const SaCkptIOVectorElementT *ioVector,
@@ -370,8 +370,8 @@ SaAisErrorT saCkptCheckpointWrite(SaCkptCheckpointHandleT checkpointHandle,
 
 /* Replaces the content of a section; its size becomes `dataSize`.
  * SA_AIS_ERR_INVALID_PARAM: `sectionId` or `dataBuffer` is NULL; an id that is
- * too long, or NULL with a length; dataSize is more than maxSectionSize. Else
- * as saCkptCheckpointWrite(). */
+ * NULL with a length; dataSize is more than maxSectionSize. Else as
+ * saCkptCheckpointWrite(). */
 SaAisErrorT saCkptSectionOverwrite(SaCkptCheckpointHandleT checkpointHandle,
                                    const SaCkptSectionIdT *sectionId,
                                    const void *dataBuffer, SaSizeT dataSize);
@@ -387,9 +387,9 @@ SaAisErrorT saCkptSectionOverwrite(SaCkptCheckpointHandleT checkpointHandle,
  *
  * *erroneousVectorIndex as above.
  *
- * SA_AIS_ERR_INVALID_PARAM: `ioVector` is NULL; no elements; an id that is too
- * long, or NULL with a length; dataSize is more than maxSectionSize; dataOffset
- * is beyond the section's end.
+ * SA_AIS_ERR_INVALID_PARAM: `ioVector` is NULL; no elements; an id that is NULL
+ * with a length; dataSize is more than maxSectionSize; dataOffset is beyond the
+ * section's end.
  * SA_AIS_ERR_ACCESS: not opened for reading.
  * SA_AIS_ERR_NOT_EXIST: no such section, or it has expired; no active replica.
  * SA_AIS_ERR_TRY_AGAIN: also if the section is written to all the time, and is

@@ -6,7 +6,7 @@ ok() {
         passed=$((passed + 1))
     else
         failed=$((failed + 1))
-        echo "FAILED keygen: $1"
+        echo "FAILED keygen, headers: $1"
         cat "$tmp/out" "$tmp/err" 2>/dev/null
     fi
 }

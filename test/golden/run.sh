@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Gives every test/golden/<name>.conf to `aisexec -t` and compares: with a
 # <name>.ok, exit 0 and that output; with a <name>.err, exit 1 and that text on
-# stderr, to the letter. The shipped example must be correct too. Then keygen.
+# stderr, to the letter. The shipped example must be correct too. Then keygen, and
+# the headers.
 set -u
 cd "$(dirname "$0")/../.."
 B=${B:-build/plain}
@@ -48,6 +49,7 @@ else
 fi
 
 . test/golden/keygen.sh
+. test/golden/headers.sh
 
 echo "$passed passed, $failed failed, $skipped skipped"
 [ $failed = 0 ]

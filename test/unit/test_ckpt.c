@@ -886,7 +886,7 @@ static void test_delete_expire(void)
     IS(expire_at(ck, "s", SA_TIME_END), OK);
     IS(delete_one(ck, "s"), OK);
     IS(delete_one(ck, "s"), ERR_NOT_EXIST);
-    IS(delete_one(ck, "0123456789abcdefg"), ERR_INVALID_PARAM);
+    IS(delete_one(ck, "0123456789abcdefg"), ERR_NOT_EXIST);
     EACH_BAD_CHECKPOINT(delete_one(b, "s"));
     EACH_BAD_CHECKPOINT(expire_at(b, "s", 1));
     end();
@@ -977,7 +977,7 @@ static void test_write(void)
     e.sectionId = (SaCkptSectionIdT){3, NULL};
     IS(write_three(ck, e), ERR_INVALID_PARAM);
     e.sectionId = id_of("0123456789abcdefg");
-    IS(write_three(ck, e), ERR_INVALID_PARAM);
+    IS(write_three(ck, e), ERR_NOT_EXIST);
     e.sectionId = id_of("nobody");
     IS(write_three(ck, e), ERR_NOT_EXIST);
     e.sectionId = id_of(""); /* 9: no default section with maxSections > 1 */
@@ -1018,7 +1018,7 @@ static void test_write_too_big(void)
     memset(long_id, 'i', 300);
     long_id[300] = 0;
     IS(create_text(ck, long_id, "x"), ERR_NO_RESOURCES);
-    IS(delete_one(ck, long_id), ERR_NO_RESOURCES);
+    IS(delete_one(ck, long_id), ERR_NOT_EXIST);
     long_id[256] = 0;
     IS(create_text(ck, long_id, "x"), OK);
     CU_ASSERT_TRUE(holds_text(ck, long_id, "x") || a.maxSectionSize > 1000);

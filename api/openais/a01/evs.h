@@ -29,10 +29,11 @@ static inline void evs_old_delivered(hdb_handle_t handle, unsigned int nodeid,
                                      const void *msg, size_t msg_len)
 {
     evs_old_callbacks_t c;
+    struct in_addr source;
 
+    source.s_addr = nodeid;
     if (evs_old_context(handle, &c, sizeof c) && c.evs_deliver_fn != NULL)
-        c.evs_deliver_fn((struct in_addr){.s_addr = nodeid},
-                         (void *)(size_t)msg, (int)msg_len);
+        c.evs_deliver_fn(source, (void *)(size_t)msg, (int)msg_len);
 }
 
 static inline void
