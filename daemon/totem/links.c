@@ -55,7 +55,7 @@ static struct link *find_or_make(struct totem *t, uint32_t node_id)
     for (uint32_t i = 1; i < TOTEM_NODES_MAX; i++)
         if (goes_first(&t->links[i], worst))
             worst = &t->links[i];
-    *worst = (struct link){.node_id = node_id};
+    *worst = (struct link){.node_id = node_id, .alive_ns = t->now_ns};
     return worst;
 }
 

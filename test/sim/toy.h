@@ -215,11 +215,11 @@ static inline bool toy_apply(void *context, const struct replica_op *op)
 static inline void toy_remember(struct toy *t, const struct replica_members *m)
 {
     CHECK(m->going_on_count <= TOY_NODES_MAX &&
-          m->hello_count <= TOY_NODES_MAX);
+          m->all_count <= TOY_NODES_MAX);
     t->going_on_count = m->going_on_count;
-    t->hello_count = m->hello_count;
+    t->hello_count = m->all_count;
     memcpy(t->going_on, m->going_on, m->going_on_count * sizeof *t->going_on);
-    for (uint32_t i = 0; i < m->hello_count; i++) {
+    for (uint32_t i = 0; i < m->all_count; i++) {
         t->hello_sizes[i] = (uint8_t)m->hellos[i].n;
         t->hello_firsts[i] = m->hellos[i].n > 0 ? m->hellos[i].p[0] : 0;
     }

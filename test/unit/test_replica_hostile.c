@@ -503,7 +503,7 @@ static void test_hostile_operations(void)
     world_begin(4);
     CU_ASSERT(replica_message(node(1)->r, 1, (struct bytes){data, 0}) == false);
     memset(data, 0, sizeof data);
-    data[0] = 1;
+    data[0] = 2;
     data[1] = 2;
     CU_ASSERT(
         hears(1, 1, (struct bytes){data, sizeof data})); /* not ours yet */

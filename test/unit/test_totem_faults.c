@@ -116,10 +116,10 @@ static void penalties(void)
     w->lost[0][2] = w->lost[1][2] = 0;
     CU_ASSERT(world_settle(w, 2 * (uint64_t)SECOND));
 
-    /* In a common ring all was forgiven. */
+    /* One that fails again at once is not tried more often than before. */
     w->lost[0][2] = w->lost[1][2] = ALL_KINDS;
     uint64_t next = gathers(w, 8 * (uint64_t)SECOND);
-    CU_ASSERT(next + 1 >= first && next <= 6);
+    CU_ASSERT(next >= 1 && next <= first);
     world_free(w);
 }
 
@@ -135,7 +135,7 @@ static void lose_token(struct ring_world *w)
     w->lost[0][1] = w->lost[1][0] = w->lost[2][0] = 0;
 }
 
-/* Tokens that do not arrive may be chance, if a ring comes between. */
+/* Tokens that do not arrive may be chance, if it happens seldom. */
 static void strikes(void)
 {
     struct ring_world *w = ring(3);
@@ -144,6 +144,7 @@ static void strikes(void)
         CU_ASSERT(until_state(w, 0, TOTEM_OPERATIONAL));
         CU_ASSERT_EQUAL(w->nodes[0].members, 3);
         CU_ASSERT(world_settle(w, SECOND / 2));
+        world_run(w, 11 * (uint64_t)SECOND);
     }
     world_free(w);
 }

@@ -353,14 +353,16 @@ static void merge_packet(void)
 {
     static struct wire_merge in, out;
     in = (struct wire_merge){.ring_id = {5, 6, 7}};
+    set_add(&in.members, 29);
     set_add(&in.heard, 30);
     set_add(&in.refused, 31);
     set_add(&in.refused_too, 32);
     set_add(&in.refused_too, 33);
-    size_t used = 8 + 20 + 3 * 4 + 4 * 4;
+    size_t used = 8 + 20 + 4 * 4 + 5 * 4;
     size_t n = wire_merge_write(packet, 7, &in, 300);
     CU_ASSERT(n == 300 && merge_read(n, &out));
     CU_ASSERT(ring_id_equal(&in.ring_id, &out.ring_id));
+    CU_ASSERT(set_equal(&in.members, &out.members));
     CU_ASSERT(set_equal(&in.heard, &out.heard));
     CU_ASSERT(set_equal(&in.refused, &out.refused));
     CU_ASSERT(set_equal(&in.refused_too, &out.refused_too));
@@ -375,7 +377,7 @@ static void merge_packet(void)
     put_u32(used - 8, 33); /* the same twice */
     CU_ASSERT(!merge_read(n, &out));
     put_u32(used - 8, 32);
-    put_u32(28, TOTEM_NODES_MAX + 1); /* more heard than can be */
+    put_u32(28, TOTEM_NODES_MAX + 1); /* more members than can be */
     CU_ASSERT(!merge_read(n, &out));
     put_u32(28, 1);
     CU_ASSERT(merge_read(n, &out));
@@ -387,7 +389,7 @@ static void merge_packet(void)
         set_add(&in.refused_too, 300 + i);
     }
     n = wire_merge_write(packet, 7, &in, 300); /* larger than that */
-    CU_ASSERT(n == 8 + 20 + 3 * 4 + 3 * 4 * TOTEM_NODES_MAX);
+    CU_ASSERT(n == 8 + 20 + 4 * 4 + 4 + 3 * 4 * TOTEM_NODES_MAX);
     CU_ASSERT(merge_read(n, &out));
     CU_ASSERT(set_equal(&in.refused_too, &out.refused_too));
 }
