@@ -121,7 +121,7 @@ static void sort(struct candidate *c, uint32_t n)
     }
 }
 
-/* One ring out of the candidates, who are sorted; the others stay in c. Gives
+/* One ring out of the candidates, which are sorted; the others stay in c. Gives
  * their number. */
 static uint32_t take_ring(const struct accusations *a, struct candidate *c,
                           uint32_t n, uint32_t *ring, uint32_t *ring_count)

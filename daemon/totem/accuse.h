@@ -36,12 +36,12 @@ bool accusations_equal(const struct accusations *a,
 bool accusations_subset(const struct accusations *a, /* a in b */
                         const struct accusations *b);
 
-/* Those of `live` with whom `self` (one of them) forms a ring: nobody of it
- * accuses another. The nodes that the fewest accuse or are accused by come
- * first, of these the less accused, of these the lowest. Who does not fit is
- * passed over; from those passed over the next ring is chosen the same way,
- * until one has `self`. All who know the same choose the same rings. True when
- * `self` was not passed over. */
+/* Chooses the ring of `self`, which is one of `live`: in a ring no node accuses
+ * another. Nodes are tried in this order: first those that are apart from the
+ * fewest others, among these the least accused, among these the lowest. A node
+ * that does not fit is passed over. From those passed over the next ring is
+ * chosen in the same way, until one has `self`. All nodes that know the same
+ * choose the same rings. True when `self` was not passed over. */
 bool accusations_choose(const struct accusations *a, const struct set *proc,
                         const struct set *live, uint32_t self,
                         struct set *ring);

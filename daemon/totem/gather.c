@@ -306,8 +306,7 @@ static bool operational_ignores(struct totem *t, uint32_t sender,
     if (member && join->ring_seq < t->ring.id.seq &&
         incarnation_is(&t->ring, sender, join->incarnation))
         return true;
-    return !member &&
-           (links_refuse(t, sender) || accuses_member(t, join));
+    return !member && (links_refuse(t, sender) || accuses_member(t, join));
 }
 
 /* A ring is being formed. Only a member stops that, one that has given it up,

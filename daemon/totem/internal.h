@@ -218,7 +218,8 @@ void join_on(struct totem *t, uint32_t sender, const struct wire_join *join);
 void leave_on(struct totem *t, uint32_t sender, const struct wire_leave *leave);
 void merge_on(struct totem *t, uint32_t sender, const struct wire_merge *merge);
 
-/* --- links.c --------------------------------------------------------------- */
+/* --- links.c ---------------------------------------------------------------
+ */
 
 /* The ring, or its forming, is left: was it for a token sent in vain? */
 void links_token_lost(struct totem *t);

@@ -6,15 +6,16 @@
  * other way round, or small packets and not large ones, or between two nodes
  * only. Then nobody is silent, and the same ring would be tried for ever. We
  * do besides:
- * - a node that twice did not take our token, or did not answer our joins while
- *   others hear it, or that does not receive what is sent, has a bad link to
- *   us. This node accuses it in every gather (accuse.h), and the ring refuses
- *   it: a ring does not break up for a node that it cannot keep;
+ * - the link to a node is bad if that node twice did not take our token, or
+ *   twice did not answer our joins while others heard it, or failed to receive
+ *   what the ring sent. We accuse the node in every gather (accuse.h), and our
+ *   ring refuses it: a ring does not break up for a node that it cannot keep;
  * - a bad link is tried while the ring runs: a probe of the largest packet's
  *   size to the node alone, which it acknowledges, and merge messages of the
  *   same size to all, which say whose merge messages have been heard. It is
- *   good again once all of that has arrived for a while, longer if it failed
- *   soon after the last time, for not every fault shows in probes;
+ *   good again once all of that has arrived for a while. Not every fault shows
+ *   in probes, nor can it always be told at once which node is at fault: if a
+ *   link turns bad soon after one was mended, the while is longer;
  * - a node that nobody has heard for a while is forgotten: it is down. */
 #include "daemon/totem/internal.h"
 
@@ -80,14 +81,13 @@ static bool mended_lately(const struct totem *t, uint64_t mended_ns)
     return mended_ns != 0 && t->now_ns - mended_ns < relapse_ns;
 }
 
-static void make_bad(struct totem *t, struct link *l,
-                     enum totem_link_state why)
+static void make_bad(struct totem *t, struct link *l, enum totem_link_state why)
 {
     l->strikes = 0;
     if (l->bad)
         return;
-    if (!mended_lately(t, why == TOTEM_LINK_UNHEARD ? l->mended_ns
-                                                    : t->mended_ns))
+    if (!mended_lately(t,
+                       why == TOTEM_LINK_UNHEARD ? l->mended_ns : t->mended_ns))
         t->relapses = 0;
     else if (t->relapses < RELAPSES_MAX)
         t->relapses++;
@@ -98,8 +98,7 @@ static void make_bad(struct totem *t, struct link *l,
 }
 
 /* Once may be chance: a pause, a crash, packets lost. */
-static void strike(struct totem *t, uint32_t node_id,
-                   enum totem_link_state why)
+static void strike(struct totem *t, uint32_t node_id, enum totem_link_state why)
 {
     struct link *l = find_or_make(t, node_id);
     if (t->now_ns - l->strike_ns > strike_life_ns)
@@ -233,8 +232,8 @@ bool links_merge(struct totem *t, uint32_t sender,
 
 void probe_on(struct totem *t, uint32_t sender, const struct wire_echo *probe)
 {
-    size_t n = wire_echo_write(t->ack_packet, WIRE_ACK, t->config.node_id,
-                               probe, 0);
+    size_t n =
+        wire_echo_write(t->ack_packet, WIRE_ACK, t->config.node_id, probe, 0);
     out_control(t, TOTEM_TO_NODE, sender, t->ack_packet, n);
 }
 

@@ -357,8 +357,8 @@ bool wire_merge_read(struct reader *r, struct wire_merge *merge)
 {
     return wire_ring_id_read(r, &merge->ring_id) &&
            set_read(r, &merge->members) && set_read(r, &merge->heard) &&
-           set_read(r, &merge->refused) &&
-           set_read(r, &merge->refused_too) && zeros_read(r);
+           set_read(r, &merge->refused) && set_read(r, &merge->refused_too) &&
+           zeros_read(r);
 }
 
 size_t wire_merge_write(uint8_t *out, uint32_t sender,

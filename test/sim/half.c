@@ -34,9 +34,11 @@ void half_begin(struct world *w, const struct half *half)
 {
     CHECK(w->half_count < SIM_FAULTS_MAX);
     w->halves[w->half_count++] = *half;
-    world_note(w, "from %d to %d: channels %u, kinds %x, from %u bytes on; "
-               "%" PRIu64 " ns a byte", (int)half->from, (int)half->to,
-               half->channels, half->kinds, half->size_min, half->byte_ns);
+    world_note(w,
+               "from %d to %d: channels %u, kinds %x, from %u bytes on; "
+               "%" PRIu64 " ns a byte",
+               (int)half->from, (int)half->to, half->channels, half->kinds,
+               half->size_min, half->byte_ns);
     if (w->half_ns != 0)
         return;
     w->half_ns = w->half_settled_ns = w->now_ns;
@@ -50,8 +52,8 @@ bool half_loses(struct world *w, uint32_t from, uint32_t to,
     for (uint32_t i = 0; i < w->half_count; i++) {
         const struct half *h = &w->halves[i];
         if (h->byte_ns != 0 || !covers(h, from, to) ||
-            (h->channels & channel) == 0 ||
-            (h->kinds >> p->data[0] & 1) == 0 || p->size < h->size_min)
+            (h->channels & channel) == 0 || (h->kinds >> p->data[0] & 1) == 0 ||
+            p->size < h->size_min)
             continue;
         w->results->tallies[TALLY_HALF_LOST]++;
         return true;
@@ -207,7 +209,8 @@ static struct half pick_half(const struct scenario *s, struct random *r)
     else if (shape < 6)
         h.to = node; /* all that it gets */
     else if (shape < 9)
-        h.from = node, h.to = other != node ? other : (node + 1) % s->node_count;
+        h.from = node,
+        h.to = other != node ? other : (node + 1) % s->node_count;
     else {
         h.to = node;
         h.byte_ns = 8000; /* 1 Mbit/s */

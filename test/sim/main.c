@@ -334,7 +334,8 @@ static int run_many(const struct options *o)
     for (uint32_t i = 0; i < o->jobs; i++)
         results_add(&sum, &workers[i].results);
     munmap(workers, o->jobs * sizeof *workers);
-    if (o->nodes == 0 && o->class == NULL && !o->first && o->count >= COUNT_FULL) {
+    if (o->nodes == 0 && o->class == NULL && !o->first &&
+        o->count >= COUNT_FULL) {
         form_check(0, FORM_RUNS_BESIDES, &sum);
         uint32_t wrong = coverage_check(&sum);
         *(wrong == 0 ? &sum.passed : &sum.failed) += wrong == 0 ? 1 : wrong;

@@ -150,12 +150,11 @@ static void state_changes(struct world *w, struct node *n,
 static void handle_event(struct world *w, struct node *n,
                          const struct totem_event *e)
 {
-    static const char *const links[] = {
-        [TOTEM_LINK_UNHEARD] = "unheard",
-        [TOTEM_LINK_TOKEN] = "takes no token",
-        [TOTEM_LINK_DATA] = "failed to receive",
-        [TOTEM_LINK_LEFT_OUT] = "left out",
-        [TOTEM_LINK_GOOD] = "good again"};
+    static const char *const links[] = {[TOTEM_LINK_UNHEARD] = "unheard",
+                                        [TOTEM_LINK_TOKEN] = "takes no token",
+                                        [TOTEM_LINK_DATA] = "failed to receive",
+                                        [TOTEM_LINK_LEFT_OUT] = "left out",
+                                        [TOTEM_LINK_GOOD] = "good again"};
     if (e->kind == TOTEM_EVENT_STATE)
         state_changes(w, n, e);
     if (e->kind == TOTEM_EVENT_LINK)

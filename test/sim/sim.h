@@ -190,7 +190,7 @@ enum sim_event_kind {
     SIM_RESTART,     /* node, if down */
     SIM_THAW,        /* node */
     SIM_UNREACHABLE, /* node learns, in life `tag`, that id is down */
-    SIM_HALF_POLL, /* have those that get on found each other? */
+    SIM_HALF_POLL,   /* have those that get on found each other? */
     SIM_HEAL,
     SIM_POLL /* is all well again? */
 };

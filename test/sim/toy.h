@@ -214,8 +214,7 @@ static inline bool toy_apply(void *context, const struct replica_op *op)
 
 static inline void toy_remember(struct toy *t, const struct replica_members *m)
 {
-    CHECK(m->going_on_count <= TOY_NODES_MAX &&
-          m->all_count <= TOY_NODES_MAX);
+    CHECK(m->going_on_count <= TOY_NODES_MAX && m->all_count <= TOY_NODES_MAX);
     t->going_on_count = m->going_on_count;
     t->hello_count = m->all_count;
     memcpy(t->going_on, m->going_on, m->going_on_count * sizeof *t->going_on);
