@@ -5,6 +5,7 @@
 #include "daemon/base/limit.h"
 #include "daemon/base/thread.h"
 #include "daemon/server/internal.h"
+#include "daemon/server/listener.h"
 #include "daemon/server/view.h"
 #include "daemon/server/worker.h"
 #include "ipc/channel.h"
@@ -23,7 +24,7 @@
 enum {
     PENDING_MAX = 64,       /* connections that have not said hello yet */
     HELLO_MS = 1000,        /* how long they may take */
-    BACKLOG = 512,          /* connections not accepted yet */
+    NAME_CHECK_MS = 1000,   /* between looks whether the socket has its name */
     FDS_PER_CLIENT = 6,     /* socket, two bells, three socket pairs' ends */
     FDS_OTHER = 128,        /* all else of the daemon */
     PEER_GROUPS_MAX = 65536 /* NGROUPS_MAX of Linux */
@@ -42,9 +43,10 @@ struct pending {
 struct admission {
     struct server_config config;
     enum watch_kind watch_listen, watch_mailbox;
-    struct sockaddr_un address;
-    bool bound; /* the socket's name is ours, to be removed */
-    int listen_fd, epoll_fd;
+    struct listener listener;
+    uint64_t name_check_ns; /* when to look for its name again */
+    int name_error; /* -errno: it is lost, and could not be made again */
+    int epoll_fd;
     int spare_fd; /* closed to have one to refuse with when all are used up */
     struct admission_partners partners;
     struct mailbox inbox; /* clients to be released, views to be freed */
@@ -382,7 +384,7 @@ static void refuse_without_fds(struct admission *a)
 
     if (a->spare_fd >= 0)
         close(a->spare_fd);
-    fd = accept4(a->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    fd = accept4(a->listener.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd >= 0) {
         refuse(a, fd, IPC_ERR_NO_RESOURCES);
         close(fd);
@@ -400,7 +402,7 @@ static void accept_all(struct admission *a)
      * other work. */
     for (int i = 0; i < 64; i++) {
         int fd =
-            accept4(a->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+            accept4(a->listener.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (fd >= 0) {
             pending_begin(a, fd);
         } else if (errno == EMFILE || errno == ENFILE) {
@@ -499,6 +501,54 @@ uint64_t admission_refused(const struct admission *a)
     return atomic_load_explicit(&a->refused, memory_order_relaxed);
 }
 
+/* --- the socket's name ---------------------------------------------------- */
+
+static int watch_listen(struct admission *a)
+{
+    struct epoll_event ev = {.events = EPOLLIN, .data.ptr = &a->watch_listen};
+
+    return epoll_ctl(a->epoll_fd, EPOLL_CTL_ADD, a->listener.fd, &ev) == 0
+               ? 0
+               : -errno;
+}
+
+/* A cleaner of old files, or a second daemon, has taken the name away: nobody
+ * could connect any more. */
+static void name_renew(struct admission *a)
+{
+    char error[256];
+    int rc;
+
+    accept_all(a); /* who came while it was there */
+    rc = listener_open(&a->listener, a->config.run_dir, error, sizeof error);
+    if (rc == 0)
+        rc = watch_listen(a);
+    if (rc == 0)
+        log_write(LOG_LEVEL_WARNING, "IPC",
+                  "the socket %s was removed or replaced while this daemon "
+                  "ran; made it again",
+                  a->listener.address.sun_path);
+    else if (rc != a->name_error)
+        log_write(LOG_LEVEL_ERROR, "IPC",
+                  "the socket %s was removed or replaced while this daemon "
+                  "ran, and no program can connect: %s; trying again",
+                  a->listener.address.sun_path, error);
+    a->name_error = rc;
+}
+
+/* Looks once in a while; milliseconds until the next time. */
+static int name_check(struct admission *a)
+{
+    uint64_t now = server_now_ns();
+
+    if (now >= a->name_check_ns) {
+        a->name_check_ns = now + NAME_CHECK_MS * 1000000ull;
+        if (!listener_has_name(&a->listener))
+            name_renew(a);
+    }
+    return (int)((a->name_check_ns - now) / 1000000) + 1;
+}
+
 /* --- the thread ----------------------------------------------------------- */
 
 static void handle(struct admission *a, enum watch_kind *watch)
@@ -530,7 +580,10 @@ static void *run(void *context)
     pthread_setname_np(pthread_self(), "admission");
     /* Acquire: pairs with the release in admission_close(). */
     while (!atomic_load_explicit(&a->stop, memory_order_acquire)) {
-        int n = epoll_wait(a->epoll_fd, events, 64, pending_expire(a));
+        int expire_ms = pending_expire(a), check_ms = name_check(a);
+        int n = epoll_wait(a->epoll_fd, events, 64,
+                           expire_ms >= 0 && expire_ms < check_ms ? expire_ms
+                                                                  : check_ms);
         bool mail = false;
         for (int i = 0; i < n; i++) {
             enum watch_kind *watch = events[i].data.ptr;
@@ -547,65 +600,6 @@ static void *run(void *context)
 }
 
 /* --- opening -------------------------------------------------------------- */
-
-/* One connection attempt tells a living daemon from a socket left behind. */
-static int clear_way(const struct sockaddr_un *address)
-{
-    struct stat st;
-    int fd, rc;
-
-    if (lstat(address->sun_path, &st) != 0)
-        return errno == ENOENT ? 0 : -errno;
-    if (!S_ISSOCK(st.st_mode))
-        return -EEXIST;
-    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0)
-        return -errno;
-    rc = connect(fd, (const struct sockaddr *)address, sizeof *address) == 0
-             ? 0
-             : errno;
-    close(fd);
-    if (rc != ECONNREFUSED && rc != ENOENT)
-        return -EADDRINUSE; /* connected, or its queue is full */
-    return unlink(address->sun_path) == 0 || errno == ENOENT ? 0 : -errno;
-}
-
-static int open_socket(struct admission *a, char *error, size_t error_size)
-{
-    const char *dir = a->config.run_dir, *what = "the run directory";
-    int rc = channel_address(&a->address, dir);
-
-    if (rc == 0 && mkdir(dir, 0755) != 0 && errno != EEXIST)
-        rc = -errno;
-    if (rc != 0)
-        goto err;
-    what = "the socket " CHANNEL_SOCKET " in";
-    rc = clear_way(&a->address);
-    if (rc != 0)
-        goto err;
-    a->listen_fd =
-        socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    /* Everybody may connect, so that everybody can be told why he may not stay;
-     * the credentials decide. */
-    if (a->listen_fd < 0 || bind(a->listen_fd, (struct sockaddr *)&a->address,
-                                 sizeof a->address) != 0) {
-        rc = -errno;
-        goto err;
-    }
-    a->bound = true;
-    if (chmod(a->address.sun_path, 0666) != 0 ||
-        listen(a->listen_fd, BACKLOG) != 0) {
-        rc = -errno;
-        goto err;
-    }
-    return 0;
-
-err:
-    snprintf(error, error_size, "cannot use %s %s: %s%s", what, dir,
-             strerror(-rc),
-             rc == -EADDRINUSE ? " (another daemon answers there)" : "");
-    return rc;
-}
 
 static void raise_fd_limit(uint32_t client_max)
 {
@@ -626,17 +620,13 @@ static void raise_fd_limit(uint32_t client_max)
 
 static int start(struct admission *a)
 {
-    struct epoll_event listen_event = {.events = EPOLLIN,
-                                       .data.ptr = &a->watch_listen};
     struct epoll_event mail_event = {.events = EPOLLIN,
                                      .data.ptr = &a->watch_mailbox};
     int rc;
 
     a->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     a->spare_fd = spare_open();
-    if (a->epoll_fd < 0 || a->spare_fd < 0 ||
-        epoll_ctl(a->epoll_fd, EPOLL_CTL_ADD, a->listen_fd, &listen_event) !=
-            0 ||
+    if (a->epoll_fd < 0 || a->spare_fd < 0 || watch_listen(a) != 0 ||
         epoll_ctl(a->epoll_fd, EPOLL_CTL_ADD, a->inbox.fd, &mail_event) != 0)
         return -errno;
     rc = workers_start(a->partners.workers, a);
@@ -659,7 +649,7 @@ int admission_open(struct admission **out, const struct server_config *config,
         return rc;
     a->config = *config;
     a->partners = *partners;
-    a->listen_fd = a->epoll_fd = a->spare_fd = a->inbox.fd = -1;
+    a->listener.fd = a->epoll_fd = a->spare_fd = a->inbox.fd = -1;
     a->watch_listen = WATCH_LISTEN;
     a->watch_mailbox = WATCH_MAILBOX;
     for (int i = 0; i < PENDING_MAX; i++) {
@@ -680,7 +670,7 @@ int admission_open(struct admission **out, const struct server_config *config,
         snprintf(error, error_size, "cannot prepare for clients: %s",
                  limit_explain(-rc, text));
     if (rc == 0)
-        rc = open_socket(a, error, error_size);
+        rc = listener_open(&a->listener, config->run_dir, error, error_size);
     if (rc != 0)
         goto err;
     rc = start(a);
@@ -710,10 +700,7 @@ void admission_close(struct admission *a)
     workers_stop(a->partners.workers);
     if (a->started)
         take_released(a); /* what came after its end */
-    if (a->bound)
-        unlink(a->address.sun_path);
-    if (a->listen_fd >= 0)
-        close(a->listen_fd);
+    listener_close(&a->listener);
     for (int i = 0; i < PENDING_MAX; i++)
         if (a->pending[i].fd >= 0)
             pending_end(&a->pending[i]);
