@@ -110,6 +110,8 @@ static int net_init(struct net *n, char *error, size_t error_size)
                  i->name, i->mtu, MTU_MIN);
         return -EMSGSIZE;
     }
+    if (c->node_id == 0)
+        n->config.node_id = i->address.s_addr;
     receiver_init(&n->rx);
     n->tx.plain = c->offload_off;
     code = sockets_open(&n->at, c, NULL, error, error_size);

@@ -28,7 +28,7 @@ struct net_config {
     uint32_t node_count; /* unicast: the nodes, the own one included */
     const struct in_addr *nodes;
     uint32_t receive_buffer_bytes, send_buffer_bytes; /* 0: the system's */
-    uint32_t node_id; /* own; net_commit_ring() skips it */
+    uint32_t node_id; /* own, net_commit_ring() skips it; 0: the address */
     bool offload_off; /* neither UDP_SEGMENT nor UDP_GRO */
     /* How often a thread of its own looks whether the interface is where it
      * was, and says to the log what it finds; 0: there is none. */

@@ -105,7 +105,7 @@ static void tell_moved(const struct watch *w, const struct interface *to)
         log_write(LOG_LEVEL_NOTICE, "NET",
                   "this node's address was %s, and is %s now; followed it%s",
                   before, after,
-                  readdressed && w->config->node_id == 0
+                  readdressed && w->config->node_id == from->address.s_addr
                       ? " (the node id stays that of the old address; nodeid "
                         "sets one)"
                       : "");

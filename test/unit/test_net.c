@@ -539,6 +539,19 @@ static struct sockaddr_in at(uint32_t host, uint16_t port)
                                 .sin_port = htons(port)};
 }
 
+/* Without a node id of its own, a node has its address for one, and skips it.
+ */
+static void test_own_id(void)
+{
+    struct net_config c = config_of(0);
+    c.node_id = 0;
+    struct net *n = node_open(&c);
+    net_commit_ring(n, put(n, 1, 100), &addresses[0].s_addr, 1);
+    net_flush(n);
+    CU_ASSERT(net_stats_get(n)->unknown_peer == 0);
+    net_close(n);
+}
+
 static void test_peers(void)
 {
     struct net_config c = config_of(0);
@@ -845,6 +858,7 @@ static const struct unit_test tests[] = {
     {"segmentation refused", test_segmentation_refused},
     {"transient errors", test_transient_errors},
     {"lasting errors", test_lasting_errors},
+    {"own node id", test_own_id},
     {"peers", test_peers},
     /* The last ones need namespaces of their own. */
     {"multicast", test_multicast},
