@@ -319,7 +319,7 @@ def program_of(test):
 def compile_to(path, source, out):
     """A hash of the code, or None."""
     command = ["cc", "-std=c11", "-D_GNU_SOURCE", "-I.", "-Iapi", "-fPIC",
-               "-O2", "-w", "-g0", "-ftrivial-auto-var-init=zero", "-x", "c",
+               "-O2", "-w", "-g0", "-ftrivial-auto-var-init=pattern", "-x", "c",
                "-c", "-o", out, "-"]
     source = f'#line 1 "{path}"\n{source}'
     if subprocess.run(command, input=source, text=True,

@@ -96,6 +96,81 @@ static void test_limits(void)
     evs_free(e);
 }
 
+/* Every place of the table is used, and the memory behind it is not. */
+static void test_full(void)
+{
+    enum { CLIENTS = 4, EACH = 50 };
+    struct evs *e = new_evs(CLIENTS, CLIENTS * EACH);
+    struct evs_message m;
+    uint8_t data[200];
+    for (uint32_t c = 0; c < CLIENTS; c++) {
+        struct evs_key k[EACH];
+        for (uint32_t i = 0; i < EACH; i++)
+            k[i] = key(c * EACH + i);
+        CU_ASSERT_EQUAL(evs_group_join(e, c, k, EACH), IPC_OK);
+    }
+    for (uint32_t i = 0; i < CLIENTS * EACH; i++) {
+        struct evs_key k = key(i);
+        size_t n = message(data, &k, 1, "x");
+        CU_ASSERT(evs_message_read(e, (struct bytes){data, n}, &m));
+        CU_ASSERT(m.client_count == 1 && has(&m, i / EACH));
+    }
+    evs_free(e);
+}
+
+/* The only one there is. */
+static void test_single(void)
+{
+    struct evs *e = new_evs(2, 10);
+    struct evs_key k = key(1);
+    struct evs_message m;
+    uint8_t data[100];
+    size_t n = message(data, &k, 1, "x");
+    CU_ASSERT(evs_message_read(e, (struct bytes){data, n}, &m));
+    CU_ASSERT_EQUAL(m.client_count, 0);
+    CU_ASSERT_EQUAL(evs_group_join(e, 1, &k, 1), IPC_OK);
+    CU_ASSERT(evs_message_read(e, (struct bytes){data, n}, &m));
+    CU_ASSERT(m.client_count == 1 && has(&m, 1));
+    evs_group_leave_all(e, 1);
+    CU_ASSERT(evs_message_read(e, (struct bytes){data, n}, &m));
+    CU_ASSERT_EQUAL(m.client_count, 0);
+    evs_free(e);
+}
+
+/* Joining what one has joined, and something impossible, leaves it joined. */
+static void test_join_undone(void)
+{
+    struct evs *e = new_evs(2, 2);
+    struct evs_key k[3] = {key(1), key(2), key(3)};
+    CU_ASSERT_EQUAL(evs_group_join(e, 0, k, 1), IPC_OK);
+    CU_ASSERT_EQUAL(evs_group_join(e, 0, k, 3), IPC_ERR_NO_RESOURCES);
+    CU_ASSERT_EQUAL(evs_subscription_count(e), 1);
+    CU_ASSERT_EQUAL(evs_group_join(e, 0, k, 2), IPC_OK);
+    CU_ASSERT_EQUAL(evs_subscription_count(e), 2);
+    evs_free(e);
+}
+
+/* A table that is listed in many parts. */
+static void test_long_list(void)
+{
+    enum { CLIENTS = 25, EACH = 205 };
+    static struct ipc_evs_group_info list[CLIENTS * EACH];
+    struct evs *e = new_evs(CLIENTS, CLIENTS * EACH);
+    uint32_t from = 0, found = 0, parts = 0;
+    for (uint32_t i = 0; i < CLIENTS * EACH; i++) {
+        struct evs_key k = key(i);
+        CU_ASSERT_EQUAL(evs_group_join(e, i % CLIENTS, &k, 1), IPC_OK);
+    }
+    do {
+        found += evs_group_list(e, from, list + found, CLIENTS * EACH - found,
+                                &from);
+        parts++;
+    } while (from != 0 && parts < 100);
+    CU_ASSERT(from == 0 && found == CLIENTS * EACH);
+    CU_ASSERT_EQUAL(parts, 6); /* of 1,024 places */
+    evs_free(e);
+}
+
 static void test_messages(void)
 {
     struct evs *e = new_evs(8, 100);
@@ -368,6 +443,10 @@ static void test_list_beside_changes(void)
 static const struct unit_test tests[] = {
     {"join and leave", test_join_leave},
     {"limits", test_limits},
+    {"full", test_full},
+    {"single", test_single},
+    {"join undone", test_join_undone},
+    {"long list", test_long_list},
     {"messages", test_messages},
     {"malformed", test_malformed},
     {"random", test_random},
