@@ -299,6 +299,17 @@ static bool accuses_member(const struct totem *t, const struct wire_join *join)
     return false;
 }
 
+/* It gathers with a node that this ring refuses: one of them would be left out,
+ * this ring or that node. */
+static bool brings_refused(struct totem *t, const struct wire_join *join)
+{
+    for (uint32_t i = 0; i < join->proc.count; i++)
+        if (links_refuse(t, join->proc.ids[i]) &&
+            !set_has(&join->fail, join->proc.ids[i]))
+            return true;
+    return false;
+}
+
 static bool operational_ignores(struct totem *t, uint32_t sender,
                                 const struct wire_join *join)
 {
@@ -306,7 +317,7 @@ static bool operational_ignores(struct totem *t, uint32_t sender,
     if (member && join->ring_seq < t->ring.id.seq &&
         incarnation_is(&t->ring, sender, join->incarnation))
         return true;
-    return !member && (links_refuse(t, sender) || accuses_member(t, join));
+    return !member && (brings_refused(t, join) || accuses_member(t, join));
 }
 
 /* A ring is being formed. Only a member stops that, one that has given it up,
