@@ -81,8 +81,9 @@ struct link {
     uint32_t node_id;     /* 0: this place is empty */
     uint64_t incarnation; /* of its last join; 0: none was heard */
     bool bad;             /* no ring with it before this is mended */
+    bool shown;           /* that it is bad has shown in probes */
     uint32_t strikes;     /* in a row, none older than strike_life_ns */
-    uint64_t strike_ns, mended_ns;
+    uint64_t strike_ns, bad_ns, mended_ns;
     uint64_t alive_ns;      /* somebody heard it */
     uint64_t heard_ns;      /* a merge message of it came */
     uint64_t hears_us_ns;   /* it said that one of ours had come */

@@ -15,7 +15,8 @@
  *   same size to all, which say whose merge messages have been heard. It is
  *   good again once all of that has arrived for a while. Not every fault shows
  *   in probes, nor can it always be told at once which node is at fault: if a
- *   link turns bad soon after one was mended, the while is longer;
+ *   link turns bad soon after one was mended, and probes do not show it, the
+ *   while is longer;
  * - a node that nobody has heard for a while is forgotten: it is down. */
 #include "daemon/totem/internal.h"
 
@@ -92,7 +93,8 @@ static void make_bad(struct totem *t, struct link *l, enum totem_link_state why)
     else if (t->relapses < RELAPSES_MAX)
         t->relapses++;
     l->bad = true;
-    l->alive_ns = t->now_ns;
+    l->shown = false;
+    l->bad_ns = l->alive_ns = t->now_ns;
     l->good_since_ns = 0;
     tell(t, l->node_id, why);
 }
@@ -276,11 +278,13 @@ static void look(struct totem *t, struct link *l)
     }
     if (!works(t, l)) {
         l->good_since_ns = 0;
+        l->shown = l->shown || t->now_ns - l->bad_ns > 10 * t->config.merge_ns;
         return;
     }
     if (l->good_since_ns == 0)
         l->good_since_ns = t->now_ns;
-    if (t->now_ns - l->good_since_ns < good_for_ns[t->relapses])
+    uint32_t relapses = l->shown ? 0 : t->relapses;
+    if (t->now_ns - l->good_since_ns < good_for_ns[relapses])
         return;
     l->bad = false;
     l->mended_ns = t->mended_ns = t->now_ns;
