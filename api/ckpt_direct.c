@@ -143,12 +143,18 @@ void sackpt_direct_free(struct ckpt_checkpoint *ck)
 /* --- reading -------------------------------------------------------------- */
 
 /* A place in the arena of so many bytes, or NULL. */
-static const void *within(const struct conn *c, uint64_t address, uint64_t size)
+static const void *within(struct conn *c, uint64_t address, uint64_t size)
 {
+    struct arena *a = &c->arena;
     uint64_t at = address - c->arena_address;
 
-    return at <= c->arena.size && size <= c->arena.size - at ? c->arena.at + at
-                                                             : NULL;
+    if (at > a->size || size > a->size - at)
+        return NULL;
+    /* Acquire: what is told to be within reach is mapped. */
+    return at + size <= atomic_load_explicit(&a->reach, memory_order_acquire) ||
+                   arena_reach(a, at + size)
+               ? a->at + at
+               : NULL;
 }
 
 static uint64_t word_at(const void *at)
@@ -159,8 +165,7 @@ static uint64_t word_at(const void *at)
 
 /* The address of a chunk, 0: there is none; false: it is not to be found in the
  * arena. */
-static bool chunk_address(const struct conn *c,
-                          const struct arena_content *content,
+static bool chunk_address(struct conn *c, const struct arena_content *content,
                           const struct arena_content *head, uint64_t chunk,
                           uint64_t *address)
 {
@@ -189,7 +194,7 @@ static bool chunk_address(const struct conn *c,
 
 /* Copies bytes of a content; false: not all are in the arena. What is read may
  * be nonsense, and is only believed later. */
-static bool copy(const struct conn *c, const struct arena_content *content,
+static bool copy(struct conn *c, const struct arena_content *content,
                  const struct arena_content *head, uint64_t offset, uint8_t *to,
                  uint64_t size)
 {
@@ -222,7 +227,7 @@ enum outcome { READ, ASK, AGAIN };
  * again, before anything else is: else the content might be one that is only
  * being written there, for this slot, and is complete when we look the last
  * time. */
-static enum outcome read_once(const struct conn *c, const struct known *k,
+static enum outcome read_once(struct conn *c, const struct known *k,
                               uint64_t offset, uint8_t *to, uint64_t size,
                               uint64_t *got)
 {

@@ -215,11 +215,11 @@ cs_error_t conn_open(struct conn *c, enum ipc_service service,
         return error;
     }
     close(fds[IPC_FD_SEGMENT]);
+    c->arena.fd = -1;
     if (fd_count == IPC_FDS_MAX) {
         /* Without it, everything is asked for. */
         (void)arena_map(&c->arena, fds[IPC_FD_ARENA], w.arena_size);
         c->arena_address = w.arena_address;
-        close(fds[IPC_FD_ARENA]);
     }
     c->doorbell = fds[IPC_FD_BELL];
     c->reply_fd = fds[IPC_FD_REPLY];
@@ -240,6 +240,8 @@ void conn_close_fds(struct conn *c)
     close(c->room_fd);
     close(c->query_bell);
     close(c->answer_fd);
+    if (c->arena.fd >= 0)
+        close(c->arena.fd);
 }
 
 void conn_close(struct conn *c)

@@ -2,10 +2,17 @@
 /* arena.h - memory with the contents of checkpoints, which the daemon writes
  * and its clients read.
  *
- * One memfd for all clients of the CKPT service, which map it for reading only:
- * the daemon has sealed it against everything else. A client learns from the
- * answer to a query where the *slot* of a section is, and then reads the
- * section without asking anybody.
+ * One memfd for all clients of the CKPT service, which get a descriptor for
+ * reading only, that only the daemon's own user could open anew for more. A
+ * client learns from the answer to a query where the *slot* of a section is,
+ * and then reads the section without asking anybody.
+ *
+ * Reading a hole of a memfd gives it memory. So a client must have none to
+ * read, whatever it does to all its memory (lock it, look through it, dump it):
+ * the file is hardly longer than what was ever in use, a client maps of it only
+ * what it has been told to read, never so that mapping alone makes it read, and
+ * neither side's core dumps have it. What a client reads on purpose is taken
+ * back (arena_release()) as all else that is not in use.
  *
  * The daemon does not know of these readers, and uses memory again that they
  * may be looking at. So whatever is read here is checked to be within the arena
@@ -29,6 +36,7 @@
 #ifndef IPC_ARENA_H
 #define IPC_ARENA_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -75,15 +83,46 @@ struct arena_node {
 _Static_assert(sizeof(struct arena_node) == 1024 - 16, "arena ABI");
 
 struct arena {
-    uint8_t *at; /* NULL: there is none */
-    uint64_t size;
+    uint8_t *at;   /* NULL: there is none */
+    uint64_t size; /* of its address space, bytes */
+    int fd;
+    /* A client's: so much of it can be read; and who makes it more. */
+    _Atomic uint64_t reach;
+    pthread_mutex_t lock;
 };
 
-/* Makes the memfd and maps it for writing: a descriptor, or -errno. */
+/* --- the daemon ----------------------------------------------------------- */
+
+enum { ARENA_STEP = 1 << 20 }; /* it grows in whole ones, bytes */
+
+/* Makes the memfd, one step long, and maps all it may ever be for writing: 0 or
+ * -errno. */
 int arena_create(struct arena *a, uint64_t size_bytes);
 
-/* Maps it for reading: 0 or -errno. */
+/* A descriptor for clients, or -errno. */
+int arena_reader(const struct arena *a);
+
+/* Makes it so long: 0 or -errno. What is beyond its length cannot be touched.
+ */
+int arena_grow(const struct arena *a, uint64_t length_bytes);
+
+/* Gives the memory of whole pages back; they are zeroes then. */
+void arena_release(const struct arena *a, uint64_t offset, uint64_t bytes);
+
+/* Bytes of memory that it takes. */
+uint64_t arena_taken(const struct arena *a);
+
+void arena_close(struct arena *a);
+
+/* --- a client ------------------------------------------------------------- */
+
+/* Reserves the address space, and maps the header for reading: 0 or -errno. The
+ * descriptor is the arena's then. */
 int arena_map(struct arena *a, int fd, uint64_t size_bytes);
-void arena_unmap(struct arena *a);
+
+/* Makes it readable up to `end`, from any thread. False: it is not so long. */
+bool arena_reach(struct arena *a, uint64_t end);
+
+void arena_unmap(struct arena *a); /* but for the descriptor */
 
 #endif

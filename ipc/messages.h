@@ -16,7 +16,7 @@
 
 enum {
     IPC_MAGIC = 0x4f414953, /* "OAIS" */
-    IPC_VERSION = 4,
+    IPC_VERSION = 5,
     IPC_HELLO_SIZE_MAX = 256 /* a newer client's hello may be longer, bytes */
 };
 

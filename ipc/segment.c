@@ -54,6 +54,7 @@ static uint8_t *map_twice(int fd, off_t offset, uint32_t size)
         errno = error;
         return NULL;
     }
+    (void)madvise(at, 2 * (size_t)size, MADV_DONTDUMP); /* advice only */
     return at;
 }
 
@@ -95,6 +96,7 @@ int segment_map(struct segment *s, int fd,
     if (header == MAP_FAILED)
         return -errno;
     s->shared = header;
+    (void)madvise(header, SEGMENT_HEADER_SIZE, MADV_DONTDUMP);
     for (int i = 0; i < SEGMENT_RINGS; i++) {
         s->data[i] = map_twice(fd, offset, ring_size[i]);
         if (s->data[i] == NULL)

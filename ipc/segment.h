@@ -56,7 +56,8 @@ int segment_map(struct segment *s, int fd,
                 const uint32_t ring_size[SEGMENT_RINGS]);
 void segment_unmap(struct segment *s);
 
-/* Keeps the mappings out of children made by fork(). */
+/* Keeps the mappings out of children made by fork(). Core dumps never have
+ * them. */
 void segment_hide_from_fork(struct segment *s);
 
 /* A private memory area of size_bytes (a multiple of the page size) mapped

@@ -465,6 +465,11 @@ static void take_released(struct admission *a)
             garbage = h; /* there is one */
             continue;
         }
+        if (h->kind == HANDOVER_IDLE) {
+            ckpt_arena_release(a->partners.arena, (struct idle_lot *)h);
+            mailbox_put(a->partners.protocol, h);
+            continue;
+        }
         if (h->kind != HANDOVER_RETIRED) {
             release(a, h->client);
             continue;

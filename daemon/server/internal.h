@@ -41,7 +41,8 @@ enum handover_kind {
     HANDOVER_GONE,
     HANDOVER_RELEASED,
     HANDOVER_RETIRED, /* no client but a view, see view.h */
-    HANDOVER_GARBAGE  /* of the checkpoints, there and back */
+    HANDOVER_GARBAGE, /* of the checkpoints, there and back */
+    HANDOVER_IDLE     /* memory to be given back to the system, likewise */
 };
 
 struct handover {
@@ -52,6 +53,14 @@ struct handover {
      * the giver wrote is visible to the taker. liburcu's own barriers promise
      * that already; ThreadSanitizer knows only this one. */
     _Atomic uint32_t handed;
+};
+
+/* Free blocks of the arena on their way; count 0: none is. */
+enum { IDLE_LOT_MAX = 32 };
+struct idle_lot {
+    struct handover handover; /* first: it names the lot */
+    uint32_t count;
+    struct ckpt_idle idle[IDLE_LOT_MAX];
 };
 
 /* Any givers, one taker, who polls `fd`. */
@@ -190,7 +199,7 @@ struct server {
     struct clm *clm;
     struct ckpt *ckpt;
     struct arena arena;      /* of the checkpoints */
-    int arena_fd;            /* -1: none */
+    int arena_fd;            /* for clients; -1: none */
     struct client **clients; /* by slot */
     struct list lists[SERVER_LISTS];
     struct client *partial; /* whose message is half sent */
@@ -208,8 +217,10 @@ struct server {
     uint64_t traffic, piece_bytes;
     struct handover garbage;         /* of the checkpoints */
     struct ckpt_item *garbage_items; /* NULL: none is away */
-    bool unclean; /* some of what was deleted is not free yet */
-    struct mailbox inbox;            /* from the admission thread */
+    struct idle_lot idle;            /* memory on its way to the system */
+    uint64_t idle_at_ns;             /* when more is looked for */
+    bool unclean;         /* some of what was deleted is not free yet */
+    struct mailbox inbox; /* from the admission thread */
     struct admission *admission;
     struct views *views;
     struct workers *workers;
@@ -291,6 +302,25 @@ void ckpt_configure(struct server *s, const struct totem_configuration *c);
 
 /* Lets the ipc workers read what is true now. */
 void server_publish(struct server *s);
+
+/* --- the memory of checkpoints (ckpt_arena.c) ----------------------------- */
+
+/* Without an arena there is other memory, and clients ask for each read. */
+void ckpt_arena_open(struct server *s);
+
+/* All that it may come to be, bytes. */
+uint64_t ckpt_arena_size(const struct server_config *c);
+
+/* Its length at first. */
+uint64_t ckpt_arena_begin(const struct server *s);
+
+/* Makes it larger ahead of need, and gives away what has not been used for a
+ * while; to be called now and then. */
+void ckpt_arena_tend(struct server *s, uint64_t now_ns);
+void ckpt_arena_returned(struct server *s);
+
+/* The admission thread. */
+void ckpt_arena_release(const struct arena *a, const struct idle_lot *lot);
 
 /* --- requests and multicasts (take.c) ------------------------------------- */
 

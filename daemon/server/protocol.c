@@ -476,7 +476,7 @@ static void round_once(struct protocol *p)
     if (totem_wants_submit(p->p.totem) && server_backlog(p->p.server) > 0)
         step(p, (struct totem_in){.kind = TOTEM_IN_SUBMIT});
     server_flush(p->p.server);
-    server_clean(p->p.server);
+    server_clean(p->p.server, p->now_ns);
     busy_note(p);
     uint64_t spent = loop_now_ns() - now;
     if (spent > p->longest_round_ns)

@@ -94,13 +94,6 @@ static void warn_of_small_overflow(const struct server_config *c)
                   c->overflow_bytes, c->submit_ring_bytes);
 }
 
-/* Blocks are powers of two, and what was replaced is still there for a while.
- */
-static uint64_t arena_size(const struct server_config *c)
-{
-    return c->ckpt_direct ? 2 * c->ckpt_bytes_max + ((uint64_t)64 << 20) : 0;
-}
-
 /* Memory that is shared with programs is a file to the kernel, its limit on the
  * size of files too. */
 static int raise_file_limit(const struct server_config *c, char *error,
@@ -108,7 +101,7 @@ static int raise_file_limit(const struct server_config *c, char *error,
 {
     const struct ipc_hello largest = {.service = IPC_SERVICE_CKPT};
     struct client_sizes sizes = client_sizes(c, &largest);
-    uint64_t client = client_charge(c, &sizes), arena = arena_size(c);
+    uint64_t client = client_charge(c, &sizes), arena = ckpt_arena_size(c);
     rlim_t need = client > arena ? client : arena;
     struct rlimit limit;
 
@@ -125,33 +118,9 @@ static int raise_file_limit(const struct server_config *c, char *error,
              (unsigned long long)limit.rlim_cur,
              arena > client ? "checkpoints take up to" : "a client takes",
              (unsigned long long)need,
-             arena > client ? "lower ckpt { memory_max }, or set ckpt { direct "
-                              "= off }"
+             arena > client ? "lower ckpt { memory_max }"
                             : "lower the sizes in ipc { }");
     return -EFBIG;
-}
-
-/* Pages come into being when they are written to. */
-static void open_arena(struct server *s)
-{
-    uint64_t size = arena_size(&s->config);
-    char why[LIMIT_TEXT_SIZE];
-
-    size &= ~(uint64_t)(ARENA_HEADER_SIZE - 1);
-    if (!s->config.ckpt_direct)
-        return;
-    s->arena_fd = arena_create(&s->arena, size);
-    if (s->arena_fd >= 0) {
-        struct arena_shared *shared = (void *)s->arena.at;
-        shared->magic = ARENA_MAGIC;
-        shared->version = IPC_VERSION;
-        return;
-    }
-    log_write(LOG_LEVEL_WARNING, "IPC",
-              "no memory for programs to read checkpoints in by themselves, "
-              "%llu bytes: %s; they will ask for each read",
-              (unsigned long long)size, limit_explain(-s->arena_fd, why));
-    s->arena_fd = -1;
 }
 
 static int open_services(struct server *s)
@@ -166,7 +135,7 @@ static int open_services(struct server *s)
                                .bytes_max = s->config.ckpt_bytes_max,
                                .safe = s->config.ckpt_safe,
                                .arena = s->arena.at,
-                               .arena_size = s->arena.size};
+                               .arena_size = ckpt_arena_begin(s)};
 
     if (getrandom(&config.hash_seed, sizeof config.hash_seed, 0) !=
         (ssize_t)sizeof config.hash_seed)
@@ -227,12 +196,11 @@ int server_open(struct server **out, const struct server_config *config,
     s->config = *config;
     s->config.overflow_bytes = round_overflow(config->overflow_bytes);
     warn_of_small_overflow(&s->config);
-    s->epoll_fd = s->inbox.fd = -1;
-    s->arena_fd = -1;
+    s->epoll_fd = s->inbox.fd = s->arena.fd = s->arena_fd = -1;
     rc = raise_file_limit(&s->config, error, error_size);
     if (rc != 0)
         goto err;
-    open_arena(s);
+    ckpt_arena_open(s);
     rc = open_services(s);
     if (rc == 0)
         rc = open_polling(s);
@@ -274,7 +242,7 @@ void server_close(struct server *s)
     if (s->ckpt != NULL)
         ckpt_garbage_return(s->ckpt, s->garbage_items);
     ckpt_free(s->ckpt);
-    arena_unmap(&s->arena);
+    arena_close(&s->arena);
     if (s->arena_fd >= 0)
         close(s->arena_fd);
     free(s);
@@ -323,6 +291,9 @@ static void take_inbox(struct server *s)
         case HANDOVER_GARBAGE:
             ckpt_garbage_return(s->ckpt, s->garbage_items);
             s->garbage_items = NULL;
+            break;
+        case HANDOVER_IDLE:
+            ckpt_arena_returned(s);
             break;
         case HANDOVER_RELEASED:
         case HANDOVER_RETIRED:
@@ -559,9 +530,10 @@ void server_time(struct server *s, uint64_t now_ns)
         tell_of_clock(s, &news);
 }
 
-void server_clean(struct server *s)
+void server_clean(struct server *s, uint64_t now_ns)
 {
     s->unclean = ckpt_clean(s->ckpt, CLEANED_PER_ROUND);
+    ckpt_arena_tend(s, now_ns);
 }
 
 const struct server_stats *server_stats_get(struct server *s)

@@ -28,6 +28,11 @@ enum server_slow_reader {
     SERVER_SLOW_DISCONNECT /* nothing is held back */
 };
 
+/* The memory that checkpoints may come to take, beside what counts
+ * (ckpt_bytes_max): so many tenths of that, and so many MiB. Measured by unit
+ * ckpt_memory, with what costs most. */
+enum { SERVER_CKPT_FACTOR = 22, SERVER_CKPT_MORE_MIB = 128 };
+
 struct server_config {
     uint32_t node_id;
     struct ipc_clm_node self; /* see clm_config */
@@ -96,8 +101,9 @@ void server_flush(struct server *s);
  * What expires is then in server_backlog(). */
 void server_time(struct server *s, uint64_t now_ns);
 
-/* Frees some more of what was deleted. */
-void server_clean(struct server *s);
+/* Frees some more of what was deleted, and gives back memory that is not used.
+ */
+void server_clean(struct server *s, uint64_t now_ns);
 
 /* When one of these is due. UINT64_MAX: never. */
 uint64_t server_wake_ns(const struct server *s, uint64_t now_ns);

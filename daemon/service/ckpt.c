@@ -720,6 +720,11 @@ void ckpt_garbage_return(struct ckpt *k, struct ckpt_item *garbage)
     ckpt_memory_garbage_return(&k->store.memory, garbage);
 }
 
+struct ckpt_memory *ckpt_memory(struct ckpt *k)
+{
+    return &k->store.memory;
+}
+
 const struct replica *ckpt_replica(const struct ckpt *k)
 {
     return k->replica;

@@ -160,6 +160,10 @@ uint64_t ckpt_unfreed_bytes(const struct ckpt *k);
 /* Goes on with it, `count` steps. True: there is more to do. */
 bool ckpt_clean(struct ckpt *k, uint32_t count);
 
+/* The memory, for whoever owns the arena (ckpt_memory.h: growing it, giving back
+ * what is not used). */
+struct ckpt_memory *ckpt_memory(struct ckpt *k);
+
 const struct replica *ckpt_replica(const struct ckpt *k);
 
 /* The same on all whole nodes at the same place of the order. Reads all. */

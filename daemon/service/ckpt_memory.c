@@ -18,7 +18,7 @@ struct ckpt_item {
     uint8_t class;
     uint8_t is_free, is_malloc;
     uint8_t levels, first, count; /* of garbage: see struct ckpt_tree */
-    uint16_t reserved;
+    uint16_t bare; /* of a free one: the round in which it became so; 0: not */
     struct ckpt_item *prev; /* of a free one; else what the block holds */
 };
 _Static_assert(offsetof(struct ckpt_item, prev) == CKPT_MEMORY_HEAD, "head");
@@ -46,7 +46,14 @@ void ckpt_memory_init(struct ckpt_memory *m, uint8_t *arena, uint64_t size)
 {
     *m = (struct ckpt_memory){.arena = arena,
                               .arena_size = size,
-                              .arena_used = CKPT_MEMORY_BLOCK_MAX};
+                              .arena_used = CKPT_MEMORY_BLOCK_MAX,
+                              .round = 1};
+}
+
+void ckpt_memory_grow(struct ckpt_memory *m, uint64_t size)
+{
+    CHECK(m->arena != NULL && size >= m->arena_size);
+    m->arena_size = size;
 }
 
 bool ckpt_memory_is_shared(const struct ckpt_memory *m, const void *memory)
@@ -58,24 +65,47 @@ bool ckpt_memory_is_shared(const struct ckpt_memory *m, const void *memory)
 
 /* --- free lists ----------------------------------------------------------- */
 
-static void push(struct ckpt_memory *m, struct ckpt_item *item, uint32_t class)
+/* Bytes that are given back when it becomes bare; 0: it is too small. */
+static uint64_t pages_of(const struct ckpt_item *item)
 {
+    uint64_t size = size_of_class(item->class);
+
+    return size < CKPT_MEMORY_BARE_MIN ? 0 : size - CKPT_MEMORY_PAGE;
+}
+
+static bool is_bare(const struct ckpt_memory *m, const struct ckpt_item *item)
+{
+    return item->bare == m->round && pages_of(item) > 0;
+}
+
+static void push(struct ckpt_memory *m, struct ckpt_item *item, uint32_t class,
+                 uint16_t bare)
+{
+    struct ckpt_list *list;
+
     *item = (struct ckpt_item){
-        .next = m->free[class], .class = (uint8_t) class, .is_free = 1};
+        .class = (uint8_t) class, .is_free = 1, .bare = bare};
+    list = is_bare(m, item) ? &m->bare[class] : &m->free[class];
+    item->next = list->first;
     if (item->next != NULL)
         item->next->prev = item;
-    m->free[class] = item;
+    else
+        list->last = item;
+    list->first = item;
+    *(is_bare(m, item) ? &m->bare_bytes : &m->idle_bytes) += pages_of(item);
 }
 
 static void unlink_free(struct ckpt_memory *m, struct ckpt_item *item)
 {
-    if (item->next != NULL)
-        item->next->prev = item->prev;
-    if (item->prev != NULL)
-        item->prev->next = item->next;
-    else
-        m->free[item->class] = item->next;
+    struct ckpt_list *list =
+        is_bare(m, item) ? &m->bare[item->class] : &m->free[item->class];
+
+    *(item->next != NULL ? &item->next->prev : &list->last) = item->prev;
+    *(item->prev != NULL ? &item->prev->next : &list->first) = item->next;
     item->is_free = 0;
+    *(is_bare(m, item) ? &m->bare_bytes : &m->idle_bytes) -= pages_of(item);
+    if (m->idle_low > m->idle_bytes)
+        m->idle_low = m->idle_bytes;
 }
 
 /* --- blocks --------------------------------------------------------------- */
@@ -83,9 +113,12 @@ static void unlink_free(struct ckpt_memory *m, struct ckpt_item *item)
 /* A free block of at least this class, or NULL. */
 static struct ckpt_item *find(struct ckpt_memory *m, uint32_t class)
 {
-    for (; class < CKPT_MEMORY_CLASSES; class ++)
-        if (m->free[class] != NULL)
-            return m->free[class];
+    for (; class < CKPT_MEMORY_CLASSES; class ++) {
+        if (m->free[class].first != NULL)
+            return m->free[class].first;
+        if (m->bare[class].first != NULL)
+            return m->bare[class].first;
+    }
     return NULL;
 }
 
@@ -96,7 +129,7 @@ static bool extend(struct ckpt_memory *m)
         m->arena_size - m->arena_used < CKPT_MEMORY_BLOCK_MAX)
         return false;
     push(m, (struct ckpt_item *)(void *)(m->arena + m->arena_used),
-         CKPT_MEMORY_CLASSES - 1);
+         CKPT_MEMORY_CLASSES - 1, m->round);
     m->arena_used += CKPT_MEMORY_BLOCK_MAX;
     return true;
 }
@@ -115,12 +148,15 @@ static struct ckpt_item *block_get(struct ckpt_memory *m, uint32_t class)
         push(m,
              (struct ckpt_item *)(void *)((uint8_t *)item +
                                           size_of_class(item->class)),
-             item->class);
+             item->class, item->bare);
     }
     return item;
 }
 
-static void block_free(struct ckpt_memory *m, struct ckpt_item *item)
+/* `bare`: this block; what it is joined to is not, for its parts have first
+ * pages of their own. */
+static void block_free(struct ckpt_memory *m, struct ckpt_item *item,
+                       uint16_t bare)
 {
     uint32_t class = item->class;
 
@@ -135,8 +171,84 @@ static void block_free(struct ckpt_memory *m, struct ckpt_item *item)
         if (buddy < item)
             item = buddy;
         class ++;
+        bare = 0;
     }
-    push(m, item, class);
+    push(m, item, class, bare);
+}
+
+/* --- giving memory back --------------------------------------------------- */
+
+void ckpt_memory_idle_begin(struct ckpt_memory *m)
+{
+    m->idle_low = m->idle_bytes;
+}
+
+/* A free block that is not bare, of no more than so many bytes, the largest
+ * first; NULL: none. */
+static struct ckpt_item *idle_find(const struct ckpt_memory *m, uint64_t most)
+{
+    for (uint32_t class = CKPT_MEMORY_CLASSES; class -- > 0;) {
+        struct ckpt_item *item = m->free[class].first;
+        if (item != NULL && pages_of(item) > 0 && pages_of(item) <= most)
+            return item;
+    }
+    return NULL;
+}
+
+uint32_t ckpt_memory_idle_take(struct ckpt_memory *m, struct ckpt_idle *idle,
+                               uint32_t max)
+{
+    uint64_t left = m->idle_low;
+    uint32_t count = 0;
+    struct ckpt_item *item;
+
+    while (count < max && (item = idle_find(m, left)) != NULL) {
+        left -= pages_of(item);
+        unlink_free(m, item);
+        idle[count++] = (struct ckpt_idle){
+            .offset = (uint64_t)((uint8_t *)item - m->arena) + CKPT_MEMORY_PAGE,
+            .bytes = pages_of(item)};
+    }
+    m->idle_low = left;
+    return count;
+}
+
+void ckpt_memory_idle_return(struct ckpt_memory *m,
+                             const struct ckpt_idle *idle, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        block_free(m,
+                   (struct ckpt_item *)(void *)(m->arena + idle[i].offset -
+                                                CKPT_MEMORY_PAGE),
+                   m->round);
+}
+
+static void splice(struct ckpt_list *to, struct ckpt_list *from)
+{
+    if (from->first == NULL)
+        return;
+    *(to->first != NULL ? &to->first->prev : &to->last) = from->last;
+    from->last->next = to->first;
+    to->first = from->first;
+    *from = (struct ckpt_list){.first = NULL};
+}
+
+/* After so many rounds it is left at that: nobody is to believe a number of
+ * long ago. */
+void ckpt_memory_idle_all(struct ckpt_memory *m)
+{
+    if (m->round == UINT16_MAX)
+        return;
+    m->round++;
+    for (uint32_t class = 0; class < CKPT_MEMORY_CLASSES; class ++)
+        splice(&m->free[class], &m->bare[class]);
+    m->idle_bytes += m->bare_bytes;
+    m->bare_bytes = 0;
+}
+
+uint64_t ckpt_memory_taken(const struct ckpt_memory *m)
+{
+    return m->arena_used - m->bare_bytes;
 }
 
 /* --- all ------------------------------------------------------------------ */
@@ -201,7 +313,7 @@ static void item_free(struct ckpt_memory *m, struct ckpt_item *item)
     if (item->is_malloc)
         free(item);
     else
-        block_free(m, item);
+        block_free(m, item, 0);
 }
 
 void ckpt_memory_free(struct ckpt_memory *m, void *memory)

@@ -81,7 +81,25 @@ uint32_t ckpt_due_list(const struct ckpt_store *s, int64_t retention_ns,
 /* --- what clients read -----------------------------------------------------
  */
 
-/* Once a slot, always one: a client may look at it at any time. */
+/* Once a slot, always one: a client may look at it at any time. So they come many
+ * at a time, and do not stand between what is freed. */
+static struct arena_slot *new_slot(struct ckpt_store *s)
+{
+    enum { BYTES = (1 << 16) - CKPT_MEMORY_HEAD };
+
+    if (s->new_slot_count == 0) {
+        void *memory = ckpt_memory_try(&s->memory, BYTES);
+        if (memory == NULL || !ckpt_memory_is_shared(&s->memory, memory)) {
+            ckpt_memory_free(&s->memory, memory);
+            return NULL;
+        }
+        s->new_slots = memory;
+        s->new_slot_count = BYTES / sizeof *s->new_slots;
+    }
+    s->new_slot_count--;
+    return s->new_slots++;
+}
+
 static struct arena_slot *slot_get(struct ckpt_store *s)
 {
     struct arena_slot *slot = s->free_slots;
@@ -92,11 +110,7 @@ static struct arena_slot *slot_get(struct ckpt_store *s)
         atomic_store_explicit(&slot->content, 0, memory_order_relaxed);
         return slot;
     }
-    slot = ckpt_memory_try(&s->memory, sizeof *slot);
-    if (slot != NULL && !ckpt_memory_is_shared(&s->memory, slot)) {
-        ckpt_memory_free(&s->memory, slot);
-        return NULL;
-    }
+    slot = new_slot(s);
     if (slot != NULL) {
         atomic_init(&slot->generation, 1);
         atomic_init(&slot->content, 0);

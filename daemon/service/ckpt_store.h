@@ -90,10 +90,12 @@ struct ckpt_store {
     struct ckpt_memory memory;
     struct arena_shared *arena; /* NULL: none */
     struct arena_slot *free_slots;
+    struct arena_slot *new_slots; /* never used, so many */
+    uint32_t new_slot_count;
 };
 
 /* What a section, and a checkpoint, counts beside its data. */
-enum { STORE_SECTION_BYTES = 256, STORE_CHECKPOINT_BYTES = 2048 };
+enum { STORE_SECTION_BYTES = 512, STORE_CHECKPOINT_BYTES = 2048 };
 
 /* `arena`: see ckpt_memory_init(). */
 void ckpt_store_init(struct ckpt_store *s, uint64_t seed, uint8_t *arena,

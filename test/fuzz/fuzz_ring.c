@@ -707,7 +707,7 @@ static void serve_turns(int turns, uint32_t puts)
             if (server.clients[slot] != NULL)
                 client_activate(&server, server.clients[slot]);
         server_time(&server, server_now_ns());
-        server_clean(&server);
+        server_clean(&server, server_now_ns());
         fuzz_take(&server, NULL, NULL);
         server_flush(&server);
         (void)server_backlog(&server);

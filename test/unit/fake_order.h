@@ -230,7 +230,7 @@ static void *protocol(void *unused)
             busy = visit();
         server_flush(d.server);
         server_time(d.server, server_now_ns());
-        server_clean(d.server);
+        server_clean(d.server, server_now_ns());
         pthread_mutex_lock(&d.stats_lock);
         d.stats = *server_stats_get(d.server);
         d.active = d.server->lists[LIST_ACTIVE].count;

@@ -74,7 +74,8 @@ static void begin(void)
 {
     memset(arena, 0, sizeof arena);
     memset(&checkpoint, 0, sizeof checkpoint);
-    instance.conn.arena = (struct arena){arena, sizeof arena};
+    instance.conn.arena = (struct arena){.at = arena, .size = sizeof arena};
+    atomic_store(&instance.conn.arena.reach, sizeof arena);
     instance.conn.arena_address = daemons_address;
     instance.conn.socket = -1;
     atomic_store(&slot()->generation, 1);
