@@ -26,7 +26,7 @@ up in test/mutants.judged. The run fails when that is not true any more: a mutan
 lives and is not there, or one that is there does not exist, or its line has
 changed, or a test can tell it after all.
 
-  ONLY=PATTERN  those whose names match it       SAMPLE=n  n of them, always the
+  ONLY=PATTERNS those whose names match one      SAMPLE=n  n of them, always the
   LIST=1        only tell what there is                    same ones; SEED: others
   JOBS=n        at a time (1 per processor)      SEEDS=a,b scenarios, at first and
                                                            if nothing else helped
@@ -484,8 +484,9 @@ def chosen(mutants, judged):
     """Which ones to run. A sample leaves out what was judged, and stays the
     same when other mutants come or go."""
     if "ONLY" in os.environ:
+        patterns = os.environ["ONLY"].split()
         return [m for m in mutants
-                if fnmatch.fnmatch(m.name, os.environ["ONLY"])]
+                if any(fnmatch.fnmatch(m.name, p) for p in patterns)]
     if "SAMPLE" in os.environ:
         def key(m):
             text = os.environ.get("SEED", "") + m.name

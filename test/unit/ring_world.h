@@ -12,8 +12,8 @@
 #include <stdlib.h>
 
 enum {
-    WORLD_NODES_MAX = 4,
-    WORLD_QUEUE_MAX = 256,
+    WORLD_NODES_MAX = 12,
+    WORLD_QUEUE_MAX = 512,
     WORLD_KINDS = WIRE_ACK + 1,
     WORLD_PACKET_MAX = 256 /* of data; windows of 8 */
 };
@@ -31,6 +31,8 @@ struct world_node {
     bool waiting_safe;
     uint32_t sent, delivered, configurations, members, mismatches;
     uint32_t delivered_safe;
+    uint32_t broken;         /* recoveries that came to nothing */
+    uint32_t recovered_most; /* packets of the old ring in one step */
     uint32_t delivered_late; /* in a transitional configuration */
     bool transitional;       /* the last configuration was one */
     enum totem_state state;
@@ -81,9 +83,11 @@ static inline void world_output(struct ring_world *w, uint32_t from,
                                 const struct totem_out *out)
 {
     struct world_node *n = &w->nodes[from];
+    uint32_t recovered = 0;
     for (uint32_t i = 0; i < out->send_count; i++) {
         const struct totem_send *s = &out->sends[i];
         uint8_t kind = s->packet.p[0];
+        recovered += kind == WIRE_DATA && n->state == TOTEM_RECOVERY;
         CHECK(kind < WORLD_KINDS && s->packet.n <= TOTEM_CONTROL_SIZE_MAX);
         memcpy(w->last[kind], s->packet.p, s->packet.n);
         w->last_size[kind] = s->packet.n;
@@ -92,9 +96,13 @@ static inline void world_output(struct ring_world *w, uint32_t from,
                 (s->to != TOTEM_TO_NODE || s->node_id == to + 1))
                 world_queue(w, to, s->packet);
     }
+    if (recovered > n->recovered_most)
+        n->recovered_most = recovered;
     for (uint32_t i = 0; i < out->event_count; i++) {
         const struct totem_event *e = &out->events[i];
         if (e->kind == TOTEM_EVENT_STATE) {
+            n->broken +=
+                e->state.from == TOTEM_RECOVERY && e->state.to == TOTEM_GATHER;
             n->state = e->state.to;
             n->reason = e->state.reason;
         }
@@ -236,6 +244,15 @@ static inline void world_next(struct ring_world *w)
     world_due(w);
     if (!world_arrive(w))
         world_timer(w);
+}
+
+/* Until that node is in that state; false: never. */
+static inline bool world_until(struct ring_world *w, uint32_t at,
+                               enum totem_state state)
+{
+    for (int i = 0; i < 100000 && w->nodes[at].state != state; i++)
+        world_next(w);
+    return w->nodes[at].state == state;
 }
 
 static inline void world_run(struct ring_world *w, uint64_t for_ns)

@@ -14,13 +14,6 @@ static struct ring_world *ring(uint32_t count)
     return w;
 }
 
-static bool until_state(struct ring_world *w, uint32_t at, enum totem_state s)
-{
-    for (int i = 0; i < 100000 && w->nodes[at].state != s; i++)
-        world_next(w);
-    return w->nodes[at].state == s;
-}
-
 static uint64_t tokens(const struct ring_world *w, uint32_t at)
 {
     return totem_stats_get(w->nodes[at].totem)->tokens_received;
@@ -58,8 +51,8 @@ static void fails_to_receive(uint32_t fail_recv_const)
     CU_ASSERT(rotations < fail_recv_const + 5 ||
               took_ns < 5 * world_config(1).token_ns + 20000000);
 
-    CU_ASSERT(until_state(w, 0, TOTEM_GATHER));
-    CU_ASSERT(until_state(w, 0, TOTEM_OPERATIONAL));
+    CU_ASSERT(world_until(w, 0, TOTEM_GATHER));
+    CU_ASSERT(world_until(w, 0, TOTEM_OPERATIONAL));
     CU_ASSERT_EQUAL(w->nodes[0].members, 2);
     CU_ASSERT(w->now_ns - begun_ns - took_ns < SECOND / 2);
     CU_ASSERT(w->nodes[0].delivered == 1 && w->nodes[1].delivered == 1);
@@ -141,7 +134,7 @@ static void strikes(void)
     struct ring_world *w = ring(3);
     for (uint32_t i = 0; i < 4; i++) {
         lose_token(w);
-        CU_ASSERT(until_state(w, 0, TOTEM_OPERATIONAL));
+        CU_ASSERT(world_until(w, 0, TOTEM_OPERATIONAL));
         CU_ASSERT_EQUAL(w->nodes[0].members, 3);
         CU_ASSERT(world_settle(w, SECOND / 2));
         world_run(w, 11 * (uint64_t)SECOND);
@@ -166,7 +159,7 @@ static void late_packet(uint32_t at, enum totem_state state, uint32_t delivered)
     size_t size = w->last_size[WIRE_DATA];
     memcpy(late, w->last[WIRE_DATA], size);
     world_stop(w, 2, false);
-    CU_ASSERT(until_state(w, at, state));
+    CU_ASSERT(world_until(w, at, state));
     world_give(w, at, (struct bytes){late, size});
     CU_ASSERT(world_settle(w, 10 * (uint64_t)SECOND));
     CU_ASSERT_EQUAL(w->nodes[0].delivered, delivered);
