@@ -16,7 +16,7 @@
 enum {
     MAGIC_ALL = 0xA1,
     MAGIC_ONE = 0xA2, /* for one node */
-    VERSION = 1,
+    VERSION = 2,
     HEADER_SIZE = 24,
     AAD_SIZE_MAX = HEADER_SIZE + 4,
     COOKIE_SIZE = 16,

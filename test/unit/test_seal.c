@@ -136,7 +136,7 @@ static void test_layout(void)
     struct seal *a = start(1, 3);
     struct packet p = say(a, 16), q = say(a, 16);
     CU_ASSERT(p.n == 56);
-    CU_ASSERT(p.bytes[0] == 0xA1 && p.bytes[1] == 1);
+    CU_ASSERT(p.bytes[0] == 0xA1 && p.bytes[1] == 2);
     for (int i = 4; i < 16; i++)
         CU_ASSERT(p.bytes[i] == 0x13);
     CU_ASSERT(p.bytes[16] == 1 && q.bytes[16] == 2); /* the counter */
@@ -200,7 +200,9 @@ static void test_says_why(void)
     p.bytes[0] ^= 8;
     CU_ASSERT(hear(b, &p) == SEAL_FOREIGN);
     p = say(a, 40);
-    p.bytes[1] = 2;
+    p.bytes[1] = 1; /* of an older release */
+    CU_ASSERT(hear(b, &p) == SEAL_VERSION);
+    p.bytes[1] = 3;
     CU_ASSERT(hear(b, &p) == SEAL_VERSION);
     CU_ASSERT(accepted(b, b) == false && seal_counts(b)[SEAL_OWN] == 1);
 
@@ -227,7 +229,7 @@ static void test_says_why(void)
     seal_free(stranger);
 
     const uint64_t *counts = seal_counts(b);
-    CU_ASSERT(counts[SEAL_FOREIGN] == 1 && counts[SEAL_VERSION] == 1);
+    CU_ASSERT(counts[SEAL_FOREIGN] == 1 && counts[SEAL_VERSION] == 2);
     CU_ASSERT(counts[SEAL_OTHER_KEY] == 2 && counts[SEAL_BAD_DIGEST] == 1);
     for (int i = 0; i < SEAL_RESULT_COUNT; i++)
         CU_ASSERT(strcmp(seal_result_name((enum seal_result)i), "?") != 0);
