@@ -55,18 +55,18 @@ KILLED_LEAST = 95  # per cent of those not judged equivalent
 
 # The tests of a file, quickest first: fuzzers on their corpora, unit tests, the
 # simulator; that once more with more scenarios at the end.
-TOTEM = ["fuzz_totem", "test_accuse", "test_totem_faults",
+TOTEM = ["fuzz_totem", "test_links", "test_totem_faults",
          "test_totem_recovery", "test_init_failure", "test_totem", "sim"]
 REPLICA = ["test_replica_told", "test_replica_hostile", "test_replica", "test_init_failure", "sim"]
 CKPT = ["fuzz_ckpt", "sim", "test_init_failure", "test_ckpt_service"]
 FILES = {
     "daemon/totem/set.c": TOTEM,
     "daemon/totem/store.c": TOTEM,
-    "daemon/totem/wire.c": ["fuzz_packet"] + TOTEM,
+    "daemon/totem/wire.c": ["test_wire", "fuzz_packet"] + TOTEM,
     "daemon/totem/totem.c": TOTEM,
     "daemon/totem/operational.c": TOTEM,
     "daemon/totem/gather.c": TOTEM,
-    "daemon/totem/accuse.c": TOTEM,
+    "daemon/totem/accuse.c": ["test_accuse"] + TOTEM,
     "daemon/totem/links.c": TOTEM,
     "daemon/totem/commit.c": TOTEM,
     "daemon/totem/recovery.c": TOTEM,

@@ -60,10 +60,11 @@ static void consensus_restart(struct totem *t)
 
 /* --- consensus ------------------------------------------------------------ */
 
-/* Accused, and heard by nobody. */
+/* Accused, and heard by nobody. At the beginning of a gather that does not
+ * count yet: an accuser that is deaf may be the first to be heard. */
 static bool is_dead(const struct totem *t, uint32_t place)
 {
-    return accusations_hit(&t->accusations, place) &&
+    return t->now_ns >= t->dead_ns && accusations_hit(&t->accusations, place) &&
            !set_has(&t->heard, t->proc.ids[place]);
 }
 
@@ -206,7 +207,6 @@ static void join_gathering(struct totem *t, uint32_t sender,
         t->ring_seq += RING_SEQ_STEP_MAX; /* the next join goes on */
     else if (join->ring_seq > t->ring_seq)
         t->ring_seq = join->ring_seq;
-    links_join(t, sender, join->incarnation);
     merge_sets(t, sender, join);
     if (agrees(t, join))
         CHECK(set_add(&t->consensus, sender));
@@ -223,6 +223,7 @@ static void enter(struct totem *t, const char *reason, const struct set *proc)
     set_clear(&t->fail);
     set_clear(&t->heard);
     set_add(&t->heard, t->config.node_id);
+    t->dead_ns = t->now_ns + t->config.join_ns;
     memset(&t->accusations, 0, sizeof t->accusations);
     links_accuse(t);
     t->held = t->visit_open = t->wake_sent = t->wake_requested = false;
@@ -284,13 +285,28 @@ static bool accused_outside(const struct totem *t, const struct wire_join *join,
     return false;
 }
 
+static bool accused_inside(const struct totem *t, const struct wire_join *join,
+                           uint32_t sender)
+{
+    uint32_t place = set_place(&join->proc, sender);
+    for (uint32_t i = 0; i < join->proc.count; i++)
+        if (accusations_have(&join->accusations, i, place) &&
+            set_has(&t->ring.members, join->proc.ids[i]))
+            return true;
+    return false;
+}
+
 /* A stranger that holds a member of this ring for failed speaks of the past:
  * the ring works. To follow it would tear the ring apart, and the one torn off
  * would come back for another, for ever. The stranger will form a ring without
  * us, with an empty fail set meet us again, and then all merge. The same holds
- * for accusations: they end with the gather, or their cause must be mended. */
-static bool accuses_member(const struct totem *t, const struct wire_join *join)
+ * for accusations, by it or of it: they end with the gather, or their cause
+ * must be mended. */
+static bool quarrels(const struct totem *t, uint32_t sender,
+                     const struct wire_join *join)
 {
+    if (accused_inside(t, join, sender))
+        return true;
     for (uint32_t i = 0; i < join->proc.count; i++)
         if (set_has(&t->ring.members, join->proc.ids[i]) &&
             (set_has(&join->fail, join->proc.ids[i]) ||
@@ -317,7 +333,7 @@ static bool operational_ignores(struct totem *t, uint32_t sender,
     if (member && join->ring_seq < t->ring.id.seq &&
         incarnation_is(&t->ring, sender, join->incarnation))
         return true;
-    return !member && (brings_refused(t, join) || accuses_member(t, join));
+    return !member && (brings_refused(t, join) || quarrels(t, sender, join));
 }
 
 /* A ring is being formed. Only a member stops that, one that has given it up,
@@ -348,6 +364,7 @@ static bool forming_ignores(const struct totem *t, uint32_t sender,
 void join_on(struct totem *t, uint32_t sender, const struct wire_join *join)
 {
     bool ignored = false;
+    links_join(t, sender, join->incarnation);
     switch (t->state) {
     case TOTEM_STARTING:
     case TOTEM_LEFT:

@@ -132,6 +132,7 @@ struct totem {
     struct set consensus;
     uint64_t join_sent_ns;
     uint64_t alone_ns;       /* no ring of one before */
+    uint64_t dead_ns;        /* no node counts as dead before */
     uint64_t passed_over_ns; /* nor a ring of those passed over */
 
     struct link links[TOTEM_NODES_MAX];
@@ -232,6 +233,7 @@ bool links_refuse(struct totem *t, uint32_t node_id);
 /* True: the sender is of another ring, and a ring with it can be tried. */
 bool links_merge(struct totem *t, uint32_t sender,
                  const struct wire_merge *merge);
+void links_installed(struct totem *t);
 void links_tick_soon(struct totem *t);
 void links_tick(struct totem *t);
 void probe_on(struct totem *t, uint32_t sender, const struct wire_echo *probe);

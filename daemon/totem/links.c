@@ -17,7 +17,8 @@
  *   in probes, nor can it always be told at once which node is at fault: if a
  *   link turns bad soon after one was mended, and probes do not show it, the
  *   while is longer;
- * - a node that nobody has heard for a while is forgotten: it is down. */
+ * - a node that nobody has heard for a while is forgotten: it is down. What was
+ *   wrong with a node is forgotten when it is started again. */
 #include "daemon/totem/internal.h"
 
 #include "daemon/base/check.h"
@@ -331,6 +332,13 @@ static bool any_bad(const struct totem *t)
         if (t->links[i].bad)
             return true;
     return false;
+}
+
+/* Soon the other members are to know whom this node refuses. */
+void links_installed(struct totem *t)
+{
+    t->merge_at = any_bad(t) ? t->now_ns + t->config.merge_ns / 8 : UINT64_MAX;
+    links_tick_soon(t);
 }
 
 /* The representative says always that its ring exists; the others only while

@@ -219,8 +219,7 @@ static void pass_over_recovered(struct ring *r)
 static void install(struct totem *t)
 {
     deliver_install(t);
-    t->merge_at = UINT64_MAX;
-    links_tick_soon(t);
+    links_installed(t);
 }
 
 void recovery_visit(struct totem *t)

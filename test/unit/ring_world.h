@@ -20,6 +20,7 @@ enum {
 
 struct world_packet {
     uint32_t to; /* place */
+    uint64_t due_ns;
     size_t size;
     uint8_t *data;
 };
@@ -36,7 +37,12 @@ struct world_node {
     uint32_t delivered_late; /* in a transitional configuration */
     bool transitional;       /* the last configuration was one */
     enum totem_state state;
-    const char *reason; /* of the state */
+    const char *reason;   /* of the state */
+    uint32_t rings;       /* regular configurations */
+    uint32_t member_bits; /* places of the last one's members */
+    uint32_t sent_kinds[WORLD_KINDS];
+    /* What it told of its links to others, by their places. */
+    uint32_t links[WORLD_NODES_MAX][TOTEM_LINK_GOOD + 1];
 };
 
 struct ring_world {
@@ -49,12 +55,16 @@ struct ring_world {
     uint32_t lost[WORLD_NODES_MAX][WORLD_NODES_MAX];
     /* Nor do new data packets of these numbers: bits, of those below 64. */
     uint64_t lost_seqs[WORLD_NODES_MAX][WORLD_NODES_MAX];
+    /* Nor do packets that are larger; 0: all come. */
+    size_t lost_above[WORLD_NODES_MAX][WORLD_NODES_MAX];
+    /* What comes takes so long. */
+    uint64_t late_ns[WORLD_NODES_MAX][WORLD_NODES_MAX];
     /* The last packet of each kind that anybody sent. */
     uint8_t last[WORLD_KINDS][TOTEM_CONTROL_SIZE_MAX];
     size_t last_size[WORLD_KINDS];
 };
 
-static inline void world_queue(struct ring_world *w, uint32_t to,
+static inline void world_queue(struct ring_world *w, uint32_t from, uint32_t to,
                                struct bytes packet)
 {
     if (w->queue_count == WORLD_QUEUE_MAX)
@@ -63,7 +73,10 @@ static inline void world_queue(struct ring_world *w, uint32_t to,
     CHECK(copy != NULL);
     memcpy(copy, packet.p, packet.n);
     w->queue[w->queue_count++] =
-        (struct world_packet){.to = to, .size = packet.n, .data = copy};
+        (struct world_packet){.to = to,
+                              .due_ns = w->now_ns + w->late_ns[from][to],
+                              .size = packet.n,
+                              .data = copy};
 }
 
 static inline bool world_loses(const struct ring_world *w, uint32_t from,
@@ -74,9 +87,26 @@ static inline bool world_loses(const struct ring_world *w, uint32_t from,
     struct wire_data data;
     if (!wire_head_read(&r, &head) || (w->lost[from][to] >> head.kind & 1) != 0)
         return true;
+    if (w->lost_above[from][to] != 0 && packet.n > w->lost_above[from][to])
+        return true;
     return head.kind == WIRE_DATA && wire_data_read(&r, &head, &data) &&
            !data.recovered && data.seq < 64 &&
            (w->lost_seqs[from][to] >> data.seq & 1) != 0;
+}
+
+static inline void world_configuration(struct world_node *n,
+                                       const struct totem_configuration *c)
+{
+    n->configurations++;
+    n->members = c->member_count;
+    n->transitional = c->transitional;
+    if (c->transitional)
+        return;
+    n->rings++;
+    n->member_bits = 0;
+    for (uint32_t i = 0; i < c->member_count; i++)
+        if (c->members[i] <= WORLD_NODES_MAX)
+            n->member_bits |= 1u << (c->members[i] - 1);
 }
 
 static inline void world_output(struct ring_world *w, uint32_t from,
@@ -91,10 +121,11 @@ static inline void world_output(struct ring_world *w, uint32_t from,
         CHECK(kind < WORLD_KINDS && s->packet.n <= TOTEM_CONTROL_SIZE_MAX);
         memcpy(w->last[kind], s->packet.p, s->packet.n);
         w->last_size[kind] = s->packet.n;
+        n->sent_kinds[kind]++;
         for (uint32_t to = 0; to < w->count; to++)
             if (to != from && !world_loses(w, from, to, s->packet) &&
                 (s->to != TOTEM_TO_NODE || s->node_id == to + 1))
-                world_queue(w, to, s->packet);
+                world_queue(w, from, to, s->packet);
     }
     if (recovered > n->recovered_most)
         n->recovered_most = recovered;
@@ -113,11 +144,10 @@ static inline void world_output(struct ring_world *w, uint32_t from,
             n->delivered_safe += e->message.safe;
             n->delivered_late += n->transitional;
         }
-        if (e->kind == TOTEM_EVENT_CONFIGURATION) {
-            n->configurations++;
-            n->transitional = e->configuration->transitional;
-            n->members = e->configuration->member_count;
-        }
+        if (e->kind == TOTEM_EVENT_CONFIGURATION)
+            world_configuration(n, e->configuration);
+        if (e->kind == TOTEM_EVENT_LINK && e->link.node_id <= WORLD_NODES_MAX)
+            n->links[e->link.node_id - 1][e->link.state]++;
     }
     n->wake_ns = out->wake_ns;
 }
@@ -170,14 +200,19 @@ static inline void world_give(struct ring_world *w, uint32_t at,
                (struct totem_in){.kind = TOTEM_IN_PACKET, .packet = packet});
 }
 
-/* Takes the oldest packet out of the queue; its data is the caller's. */
+/* Takes the oldest packet whose time has come out of the queue; its data is the
+ * caller's. */
 static inline bool world_take(struct ring_world *w, struct world_packet *p)
 {
-    if (w->queue_count == 0)
+    uint32_t at = 0;
+    while (at < w->queue_count && w->queue[at].due_ns > w->now_ns)
+        at++;
+    if (at == w->queue_count)
         return false;
-    *p = w->queue[0];
+    *p = w->queue[at];
     w->queue_count--;
-    memmove(w->queue, w->queue + 1, w->queue_count * sizeof *w->queue);
+    memmove(w->queue + at, w->queue + at + 1,
+            (w->queue_count - at) * sizeof *w->queue);
     return true;
 }
 
@@ -193,17 +228,22 @@ static inline bool world_arrive(struct ring_world *w)
     return true;
 }
 
-/* Goes on to the next timer, and runs it. */
+/* Goes on to the next timer, and runs it; or to where a late packet comes. */
 static inline void world_timer(struct ring_world *w)
 {
     uint32_t at = 0;
     for (uint32_t i = 1; i < w->count; i++)
         if (w->nodes[i].wake_ns < w->nodes[at].wake_ns)
             at = i;
-    CHECK(w->nodes[at].wake_ns != UINT64_MAX);
-    if (w->nodes[at].wake_ns > w->now_ns)
-        w->now_ns = w->nodes[at].wake_ns;
-    world_step(w, at, (struct totem_in){.kind = TOTEM_IN_TIMEOUT});
+    uint64_t next_ns = w->nodes[at].wake_ns;
+    CHECK(next_ns != UINT64_MAX);
+    for (uint32_t i = 0; i < w->queue_count; i++)
+        if (w->queue[i].due_ns < next_ns)
+            next_ns = w->queue[i].due_ns;
+    if (next_ns > w->now_ns)
+        w->now_ns = next_ns;
+    if (w->nodes[at].wake_ns <= w->now_ns)
+        world_step(w, at, (struct totem_in){.kind = TOTEM_IN_TIMEOUT});
 }
 
 /* Runs the timers whose time has come, however much is on its way. */
@@ -326,9 +366,8 @@ static inline struct ring_world *world_new(uint32_t count)
 
 static inline void world_free(struct ring_world *w)
 {
-    struct world_packet p;
-    while (world_take(w, &p))
-        free(p.data);
+    for (uint32_t i = 0; i < w->queue_count; i++)
+        free(w->queue[i].data);
     for (uint32_t i = 0; i < w->count; i++)
         totem_free(w->nodes[i].totem);
     free(w);

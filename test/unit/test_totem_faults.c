@@ -5,7 +5,7 @@
 #include "test/unit/unit.h"
 
 enum { SECOND = 1000000000 };
-enum { ALL_KINDS = UINT16_MAX, DATA = 1 << WIRE_DATA };
+enum { DATA = 1 << WIRE_DATA };
 
 static struct ring_world *ring(uint32_t count)
 {
@@ -84,37 +84,8 @@ static void slow_to_receive(void)
     world_free(w);
 }
 
-// --- a node that is deaf, and well again
+// --- tokens that are lost
 // -----------------------------------------
-
-/* How often the first leaves its ring in that time. */
-static uint64_t gathers(struct ring_world *w, uint64_t for_ns)
-{
-    uint64_t before = totem_stats_get(w->nodes[0].totem)->gathers;
-    world_run(w, for_ns);
-    return totem_stats_get(w->nodes[0].totem)->gathers - before;
-}
-
-static void penalties(void)
-{
-    struct ring_world *w = ring(3);
-    w->lost[0][2] = w->lost[1][2] = ALL_KINDS;
-    /* A few tries, then it is refused until probes arrive. */
-    uint64_t first = gathers(w, 8 * (uint64_t)SECOND);
-    CU_ASSERT(first >= 3 && first <= 6);
-    gathers(w, 60 * (uint64_t)SECOND);
-    CU_ASSERT(gathers(w, 60 * (uint64_t)SECOND) <= 3);
-
-    /* It hears again: probes show it, and it is back soon. */
-    w->lost[0][2] = w->lost[1][2] = 0;
-    CU_ASSERT(world_settle(w, 3 * (uint64_t)SECOND));
-
-    /* One that fails again at once is not tried more often than before. */
-    w->lost[0][2] = w->lost[1][2] = ALL_KINDS;
-    uint64_t next = gathers(w, 8 * (uint64_t)SECOND);
-    CU_ASSERT(next >= 1 && next <= first);
-    world_free(w);
-}
 
 /* The second's token is lost; the first is to find out by itself. */
 static void lose_token(struct ring_world *w)
@@ -181,7 +152,6 @@ static void late_packets(void)
 static const struct unit_test tests[] = {
     {"a member that fails to receive", failed_to_receive},
     {"a member that is slow to receive", slow_to_receive},
-    {"penalties grow, and are forgiven", penalties},
     {"lost tokens with rings between", strikes},
     {"packets of the old ring, late", late_packets},
 };
