@@ -55,7 +55,7 @@ KILLED_LEAST = 95  # per cent of those not judged equivalent
 
 # The tests of a file, quickest first: fuzzers on their corpora, unit tests, the
 # simulator; that once more with more scenarios at the end.
-TOTEM = ["fuzz_totem", "test_links", "test_totem_faults",
+TOTEM = ["fuzz_totem", "test_links", "test_links_told", "test_totem_faults",
          "test_totem_recovery", "test_init_failure", "test_totem", "sim"]
 REPLICA = ["test_replica_told", "test_replica_hostile", "test_replica", "test_init_failure", "sim"]
 CKPT = ["fuzz_ckpt", "sim", "test_init_failure", "test_ckpt_service"]

@@ -123,7 +123,6 @@ struct totem {
     uint32_t passed_to;
 
     bool passed_acked; /* it said that it had it */
-    uint32_t passed_times;
     uint64_t passed_ns, passed_hash, passed_hop;
 
     struct set proc, fail; /* fail: known to be gone */

@@ -85,7 +85,6 @@ static bool mended_lately(const struct totem *t, uint64_t mended_ns)
 
 static void make_bad(struct totem *t, struct link *l, enum totem_link_state why)
 {
-    l->strikes = 0;
     if (l->bad)
         return;
     if (!mended_lately(t,
@@ -117,7 +116,6 @@ static void strike(struct totem *t, uint32_t node_id, enum totem_link_state why)
 void links_token_lost(struct totem *t)
 {
     if (t->retransmit_at != UINT64_MAX && !t->passed_acked &&
-        t->passed_times > 1 &&
         t->now_ns - t->passed_ns >= t->config.token_ns / 2)
         strike(t, t->passed_to, TOTEM_LINK_TOKEN);
 }

@@ -181,7 +181,6 @@ void pass(struct totem *t, const struct ring *r, uint64_t hop)
     t->passed_hop = hop;
     t->passed_acked = false;
     t->passed_ns = t->now_ns;
-    t->passed_times = 1;
     out_control(t, TOTEM_TO_NODE, t->passed_to, t->passed, t->passed_size);
     t->retransmit_at = t->now_ns + first_retransmit_ns(t);
     t->loss_at = t->now_ns + t->config.token_ns;
@@ -214,7 +213,6 @@ static void retransmit(struct totem *t)
 {
     out_control(t, TOTEM_TO_NODE, t->passed_to, t->passed, t->passed_size);
     t->retransmit_at = t->now_ns + t->config.token_retransmit_ns;
-    t->passed_times++;
     t->stats.token_retransmits++;
 }
 

@@ -83,6 +83,10 @@ static void united_and_compared(void)
     CU_ASSERT(accusations_subset(&none, &a) && !accusations_subset(&a, &none));
     CU_ASSERT(accusations_subset(&b, &a) && !accusations_subset(&a, &b));
     CU_ASSERT(!accusations_subset(&c, &a));
+    struct accusations far = TABLE({3, 9}, {3, 100}), farther = TABLE({3, 101});
+    CU_ASSERT(!accusations_subset(&far, &b) && accusations_subset(&b, &far));
+    accusations_unite(&farther, &far);
+    CU_ASSERT(accusations_subset(&far, &farther));
     accusations_unite(&none, &c);
     CU_ASSERT(accusations_equal(&none, &c));
     accusations_unite(&a, &c);
@@ -141,6 +145,17 @@ static void accuser_before_accused(void)
     CU_ASSERT(chosen(&a, 3, 3, false, RING(2, 3)));
     CU_ASSERT(chosen(&a, 3, 2, false, RING(2, 3)));
     CU_ASSERT(chosen(&a, 3, 1, true, RING(1)));
+}
+
+/* All in two quarrels, round in a circle: 2 and 4 are accused once, 1 and 3
+ * twice. */
+static void less_accused_before_more(void)
+{
+    struct accusations a =
+        TABLE({1, 2}, {2, 1}, {2, 3}, {3, 4}, {4, 3}, {4, 1});
+    CU_ASSERT(chosen(&a, 4, 2, false, RING(2, 4)));
+    CU_ASSERT(chosen(&a, 4, 4, false, RING(2, 4)));
+    CU_ASSERT(chosen(&a, 4, 1, true, RING(1, 3)));
 }
 
 static void lowest_wins_a_tie(void)
@@ -322,6 +337,7 @@ static const struct unit_test tests[] = {
     {"the culprit goes last", culprit_goes_last},
     {"a mutual accusation counts once", mutual_counts_once},
     {"the accuser goes before the accused", accuser_before_accused},
+    {"the less accused goes before the more", less_accused_before_more},
     {"the lowest wins a tie", lowest_wins_a_tie},
     {"rings of those passed over", passed_over},
     {"quarrels with the first ring are over", quarrels_with_others_forgotten},
