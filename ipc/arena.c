@@ -8,6 +8,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#ifndef MADV_DONTNEED_LOCKED
+#define MADV_DONTNEED_LOCKED 24
+#endif
+
 /* So that no reader finds less than there was when it looked. */
 enum { SEALS = F_SEAL_SHRINK | F_SEAL_SEAL };
 
@@ -40,6 +44,20 @@ int arena_create(struct arena *a, uint64_t size_bytes)
     return rc;
 }
 
+int arena_create_private(struct arena *a, uint64_t size_bytes)
+{
+    void *at = mmap(NULL, size_bytes, PROT_READ | PROT_WRITE,
+                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    *a = (struct arena){.fd = -1};
+    if (at == MAP_FAILED)
+        return -errno;
+    a->at = at;
+    a->size = size_bytes;
+    (void)madvise(at, size_bytes, MADV_DONTDUMP);
+    return 0;
+}
+
 int arena_reader(const struct arena *a)
 {
     char path[32];
@@ -60,20 +78,27 @@ int arena_reader(const struct arena *a)
 
 int arena_grow(const struct arena *a, uint64_t length_bytes)
 {
-    return ftruncate(a->fd, (off_t)length_bytes) != 0 ? -errno : 0;
+    return a->fd >= 0 && ftruncate(a->fd, (off_t)length_bytes) != 0 ? -errno
+                                                                    : 0;
 }
 
 void arena_release(const struct arena *a, uint64_t offset, uint64_t bytes)
 {
-    (void)fallocate(a->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-                    (off_t)offset, (off_t)bytes);
+    uint8_t *at = a->at + offset;
+
+    if (a->fd >= 0)
+        (void)fallocate(a->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                        (off_t)offset, (off_t)bytes);
+    else if (madvise(at, bytes, MADV_DONTNEED_LOCKED) != 0)
+        (void)madvise(at, bytes, MADV_DONTNEED); /* an older kernel */
 }
 
 uint64_t arena_taken(const struct arena *a)
 {
     struct stat st;
 
-    return fstat(a->fd, &st) == 0 ? (uint64_t)st.st_blocks * 512 : 0;
+    return a->fd >= 0 && fstat(a->fd, &st) == 0 ? (uint64_t)st.st_blocks * 512
+                                                : 0;
 }
 
 void arena_close(struct arena *a)

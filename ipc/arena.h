@@ -99,6 +99,9 @@ enum { ARENA_STEP = 1 << 20 }; /* it grows in whole ones, bytes */
  * -errno. */
 int arena_create(struct arena *a, uint64_t size_bytes);
 
+/* The same for nobody else: not of a memfd, and as long as it may ever be. */
+int arena_create_private(struct arena *a, uint64_t size_bytes);
+
 /* A descriptor for clients, or -errno. */
 int arena_reader(const struct arena *a);
 
@@ -109,7 +112,7 @@ int arena_grow(const struct arena *a, uint64_t length_bytes);
 /* Gives the memory of whole pages back; they are zeroes then. */
 void arena_release(const struct arena *a, uint64_t offset, uint64_t bytes);
 
-/* Bytes of memory that it takes. */
+/* Bytes of memory that it takes; 0: it is private. */
 uint64_t arena_taken(const struct arena *a);
 
 void arena_close(struct arena *a);

@@ -49,26 +49,41 @@ static void warn_of_memory(const struct server_config *c)
                   (unsigned long long)has, (unsigned long long)fits);
 }
 
-void ckpt_arena_open(struct server *s)
+static int share(struct server *s)
 {
     int rc = arena_create(&s->arena, ckpt_arena_size(&s->config));
+    struct arena_shared *shared;
+
+    if (rc != 0)
+        return rc;
+    rc = arena_grow(&s->arena, AHEAD_BYTES);
+    s->arena_fd = rc == 0 ? arena_reader(&s->arena) : rc;
+    if (s->arena_fd < 0) {
+        arena_close(&s->arena);
+        return s->arena_fd;
+    }
+    shared = (void *)s->arena.at;
+    shared->magic = ARENA_MAGIC;
+    shared->version = IPC_VERSION;
+    return 0;
+}
+
+void ckpt_arena_open(struct server *s)
+{
+    int rc = s->config.ckpt_direct ? share(s) : 0;
     char why[LIMIT_TEXT_SIZE];
 
     warn_of_memory(&s->config);
-    s->arena_fd = -1;
-    if (rc == 0)
-        rc = arena_grow(&s->arena, AHEAD_BYTES);
-    if (rc == 0 && s->config.ckpt_direct) {
-        struct arena_shared *shared = (void *)s->arena.at;
-        shared->magic = ARENA_MAGIC;
-        shared->version = IPC_VERSION;
-        s->arena_fd = rc = arena_reader(&s->arena);
-    }
-    if (rc < 0)
+    if (rc != 0)
         log_write(LOG_LEVEL_WARNING, "IPC",
                   "no memory for programs to read checkpoints in by "
                   "themselves: %s; they will ask for each read",
                   limit_explain(-rc, why));
+    if (rc == 0 && s->config.ckpt_direct)
+        return;
+    s->arena_fd = -1;
+    /* If not, single blocks will do. */
+    (void)arena_create_private(&s->arena, ckpt_arena_size(&s->config));
 }
 
 uint64_t ckpt_arena_begin(const struct server *s)

@@ -101,7 +101,8 @@ static int raise_file_limit(const struct server_config *c, char *error,
 {
     const struct ipc_hello largest = {.service = IPC_SERVICE_CKPT};
     struct client_sizes sizes = client_sizes(c, &largest);
-    uint64_t client = client_charge(c, &sizes), arena = ckpt_arena_size(c);
+    uint64_t client = client_charge(c, &sizes);
+    uint64_t arena = c->ckpt_direct ? ckpt_arena_size(c) : 0;
     rlim_t need = client > arena ? client : arena;
     struct rlimit limit;
 
@@ -118,7 +119,8 @@ static int raise_file_limit(const struct server_config *c, char *error,
              (unsigned long long)limit.rlim_cur,
              arena > client ? "checkpoints take up to" : "a client takes",
              (unsigned long long)need,
-             arena > client ? "lower ckpt { memory_max }"
+             arena > client ? "lower ckpt { memory_max }, or set ckpt { direct "
+                              "= off }"
                             : "lower the sizes in ipc { }");
     return -EFBIG;
 }

@@ -48,8 +48,7 @@ says "a file size limit" "1024000000 bytes \(ulimit -f, LimitFSIZE\), but check"
 limited f 100
 configure 1 ckpt.direct=off
 under "${wrap[@]}"
-says "one with no direct reads, which take the same" \
-    "but checkpoints take up to [0-9]+: raise it"
+says "one that even a client meets" "but a client takes [0-9]+: raise it"
 configure 1
 limited f unlimited 1000
 under "${wrap[@]}"

@@ -156,6 +156,26 @@ static void test_given_back(void)
     end();
 }
 
+/* Also what no client reads. */
+static void test_private(void)
+{
+    static unsigned char in[200 * 256];
+    uint32_t count = 0;
+
+    CHECK(arena_create_private(&arena, (uint64_t)ARENA_MIB * MIB) == 0);
+    CU_ASSERT_EQUAL(arena_grow(&arena, arena.size), 0);
+    CU_ASSERT_EQUAL(arena_taken(&arena), 0);
+    memset(arena.at, 1, 200 * (size_t)MIB);
+    CU_ASSERT_EQUAL(mlock(arena.at, MIB), 0);
+    arena_release(&arena, 0, 150 * (uint64_t)MIB);
+    CU_ASSERT_EQUAL(mincore(arena.at, 200 * (size_t)MIB, in), 0);
+    for (size_t i = 0; i < sizeof in; i++)
+        count += in[i] & 1;
+    CU_ASSERT(count <= 51 * 256);
+    CU_ASSERT(arena.at[0] == 0 && arena.at[150 * (size_t)MIB] == 1);
+    arena_close(&arena);
+}
+
 /* What was needed in between is not given back, and has not to be got again. */
 static void test_in_use(void)
 {
@@ -305,7 +325,8 @@ static void test_random(void)
 }
 
 static const struct unit_test tests[] = {
-    {"taken", test_taken},   {"given back", test_given_back},
-    {"in use", test_in_use}, {"readers", test_readers},
-    {"reach", test_reach},   {"random", test_random}};
+    {"taken", test_taken},     {"given back", test_given_back},
+    {"private", test_private}, {"in use", test_in_use},
+    {"readers", test_readers}, {"reach", test_reach},
+    {"random", test_random}};
 UNIT_MAIN("ckpt memory", tests)
