@@ -31,10 +31,19 @@ says() {
         logged 3 "$2" 0
 }
 
+# Under load: the others send packets that node 3's interface drops.
+load_all
+sleep 0.5
+rings() { grep -c 'regular configuration' "$S/daemon1.log"; }
+before=$(rings)
 at 3 ip link set eth0 mtu 1400
 says "an MTU that is lowered is named, with the remedy" \
     'MTU of interface eth0 is now 1400, .* up to 1500 bytes.*netmtu to 1400'
+sleep 5
+check "the others' ring changed $(($(rings) - before)) times, at most twice" \
+    [ $(($(rings) - before)) -le 2 ]
 at 3 ip link set eth0 mtu 1500
 says "so is its return" 'MTU of interface eth0 is 1500 again'
 all_members 3 && ok "one ring of three"
+load_stop
 finish
