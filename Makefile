@@ -52,7 +52,7 @@ PROGRAMS := $(B)/aisexec $(B)/keygen $(B)/libevs.so $(B)/libevs.a \
             $(B)/testevs $(B)/evscheck $(B)/evscompare $(B)/evsbench \
             $(B)/testckpt $(B)/ckptbench $(B)/ckptbenchth \
             $(B)/ckptprobe $(B)/wallclock.so \
-            $(B)/ipcbench $(B)/hostile $(B)/sim
+            $(B)/ipcbench $(B)/hostile $(B)/attack $(B)/sim
 
 all: $(PROGRAMS) ## build the daemon, the libraries and the programs
 
@@ -138,6 +138,11 @@ $(B)/wallclock.so: test/wallclock.c
 $(B)/hostile: $(call obj,test/hostile*.c) $(B)/libevs.a $(B)/libSaCkpt.a
 	$(call say,LINK)
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lpthread
+
+# Attackers of the network: they need nothing of ours.
+$(B)/attack: $(call obj,test/attack*.c)
+	$(call say,LINK)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^
 
 $(B)/evscompare: $(call obj,test/evscompare*.c)
 	$(call say,LINK)
@@ -274,6 +279,11 @@ hostile: deps ## hostile clients beside honest ones: MINUTES=n SEED=n
 	@$(build) all
 	@B=$(B) SAN=$(SAN) MINUTES=$(MINUTES) SEED=$(SEED) test/hostile.sh
 
+PARTS ?=
+attack: deps ## attacks from the network, without the key: PARTS='relay icmp'
+	@$(build) all
+	@B=$(B) SAN=$(SAN) test/attack.sh $(PARTS)
+
 fuzz: ## fuzz every parser for MINUTES=n each (clang)
 	@test/fuzz/fuzz.sh $(MINUTES)
 
@@ -313,5 +323,5 @@ clean: ## remove everything built
 help: ## this list
 	@grep -E '^[a-z]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 10
 
-.PHONY: all check units fuzzers test sim mutants cluster hostile fuzz perf ipcperf \
+.PHONY: all check units fuzzers test sim mutants cluster hostile attack fuzz perf ipcperf \
         ckptperf demo deps tidy format install clean help

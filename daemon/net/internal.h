@@ -23,6 +23,10 @@ enum {
     TX_SEGMENT_MAX = 64, /* the kernel's UDP_MAX_SEGMENTS */
     TX_RUN_BYTES = 65000,
     TX_WAIT_NS = 1000000, /* of one flush, for room in the kernel */
+    /* A refusal that was not one, but an ICMP packet's that found no room in
+     * the error queue, must not cost segmentation for good. */
+    TX_PLAIN_FLUSHES = 4096,
+    BLAMED_MAX = 100,
 
     RX_SLOTS = 16,
     RX_SLOT_SIZE = 65536,
@@ -30,7 +34,11 @@ enum {
      * would compete for the same lines of the cache. */
     RX_SLOT_STRIDE = RX_SLOT_SIZE + 1536,
     RX_DISCARD_CALLS = 4096,
-    UNREACHABLE_MAX = 32
+
+    UNREACHABLE_MAX = 32,
+    QUOTE_SIZE = 64, /* of a packet to a node: what a refusal must quote */
+    ERROR_BATCH = 16,
+    ERROR_BATCHES_MAX = 64
 };
 
 struct interface {
@@ -66,7 +74,7 @@ struct run {
 struct sender {
     uint8_t *buffer;
     uint32_t used, claimed; /* bytes */
-    bool plain;             /* UDP_SEGMENT is refused or not wanted */
+    uint32_t plain_left;    /* flushes before UDP_SEGMENT is tried again */
     uint32_t run_count, address_count;
     struct run runs[TX_RUN_MAX];
     struct sockaddr_in addresses[TX_ADDRESS_MAX];
@@ -89,10 +97,17 @@ struct receiver {
     uint32_t dropped[NET_CHANNEL_COUNT]; /* the kernel's counters, last seen */
 };
 
+/* The beginning of the last packet to one node alone. */
+struct quote {
+    uint32_t size; /* 0: there was none */
+    uint8_t bytes[QUOTE_SIZE];
+};
+
 struct peers {
     uint32_t count, victim;
     uint32_t node_ids[NET_PEER_MAX];
     struct sockaddr_in addresses[NET_PEER_MAX];
+    struct quote sent[NET_PEER_MAX];
 };
 
 /* What a thread of its own finds out about the interface (watch.c). */
@@ -168,8 +183,15 @@ void watch_stop(struct watch *w);
 bool watch_moved(struct watch *w);
 void watch_swap(struct watch *w, struct attachment *at);
 
+/* net.c: its place in the table; n->peers.count: not known. */
+uint32_t peer_index(const struct peers *p, uint32_t node_id);
+
 /* receive.c */
 void receiver_init(struct receiver *rx);
+
+/* errors.c: reads what the kernel says of datagrams that were sent. True: there
+ * was something. */
+bool errors_drain(struct net *n);
 
 static inline bool address_is(const struct sockaddr_in *a, struct in_addr ip,
                               uint16_t port)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* net.c - opening and closing, peers. Sending is in send.c, receiving in
- * receive.c. */
+ * receive.c, what becomes of what was sent in errors.c. */
 #include "daemon/net/internal.h"
 
 #include "daemon/base/check.h"
@@ -113,7 +113,6 @@ static int net_init(struct net *n, char *error, size_t error_size)
     if (c->node_id == 0)
         n->config.node_id = i->address.s_addr;
     receiver_init(&n->rx);
-    n->tx.plain = c->offload_off;
     code = sockets_open(&n->at, c, NULL, error, error_size);
     if (code != 0)
         return code;
@@ -210,7 +209,7 @@ bool net_moved(struct net *n)
 void net_follow(struct net *n)
 {
     watch_swap(&n->watch, &n->at);
-    n->tx.plain = n->config.offload_off;
+    n->tx.plain_left = 0;
     n->errors_waiting = false;
     /* New sockets count what they drop from 0. */
     memset(n->rx.dropped, 0, sizeof n->rx.dropped);
@@ -223,7 +222,7 @@ const struct net_stats *net_stats_get(const struct net *n)
 
 /* --- peers ---------------------------------------------------------------- */
 
-static uint32_t peer_index(const struct peers *p, uint32_t node_id)
+uint32_t peer_index(const struct peers *p, uint32_t node_id)
 {
     uint32_t i = 0;
     while (i < p->count && p->node_ids[i] != node_id)
@@ -239,6 +238,7 @@ static void address_release(struct peers *p, const struct sockaddr_in *source)
             p->count--;
             p->node_ids[i] = p->node_ids[p->count];
             p->addresses[i] = p->addresses[p->count];
+            p->sent[i] = p->sent[p->count];
             return;
         }
 }
@@ -259,6 +259,7 @@ void net_peer_learn(struct net *n, uint32_t node_id,
         p->count++;
     p->node_ids[i] = node_id;
     p->addresses[i] = address_of(source->sin_addr, ntohs(source->sin_port));
+    p->sent[i].size = 0;
 }
 
 bool net_peer_address(const struct net *n, uint32_t node_id,

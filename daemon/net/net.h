@@ -115,8 +115,9 @@ bool net_next(struct net *n, struct net_datagram *datagram);
  * gives the count. */
 uint32_t net_discard(struct net *n);
 
-/* Next node whose token port refused a datagram (ICMP port unreachable, read
- * from the socket's error queue); 0: none. A hint, not a proof. */
+/* Next node whose host says that nobody listens where the last packet to that
+ * node alone went (ICMP port unreachable, which must come from there and quote
+ * the packet); 0: none. */
 uint32_t net_unreachable_next(struct net *n);
 
 /* --- an interface that moves --------------------------------------------- */
@@ -138,6 +139,7 @@ struct net_stats {
     uint64_t received_datagrams, received_bytes, receive_calls;
     uint64_t kernel_drops; /* SO_RXQ_OVFL, both channels */
     uint64_t unknown_peer;
+    uint64_t errors_ignored; /* ICMP packets that showed nothing */
 };
 const struct net_stats *net_stats_get(const struct net *n);
 

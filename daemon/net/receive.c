@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* receive.c - datagrams in, and the errors that come back for those sent. */
+/* receive.c - datagrams in. */
 #include "daemon/net/internal.h"
 
 #include "daemon/base/check.h"
 
 #include <errno.h>
-#include <linux/errqueue.h>
-#include <netinet/ip_icmp.h>
 #include <netinet/udp.h>
 #include <string.h>
 
@@ -30,76 +28,6 @@ void receiver_init(struct receiver *rx)
             rx->buffer + (size_t)i * RX_SLOT_STRIDE, RX_SLOT_SIZE};
         slot_prepare(rx, i);
     }
-}
-
-/* --- the error queue ------------------------------------------------------ */
-
-static void unreachable_add(struct net *n, const struct sockaddr_in *to)
-{
-    const struct peers *p = &n->peers;
-    uint32_t node_id = 0;
-    uint16_t port = ntohs(to->sin_port);
-    /* Whichever of the node's two ports refused: both are its daemon's. */
-    for (uint32_t i = 0; i < p->count && node_id == 0; i++)
-        if (p->addresses[i].sin_addr.s_addr == to->sin_addr.s_addr &&
-            (port == n->config.port || address_same(&p->addresses[i], to)))
-            node_id = p->node_ids[i];
-    if (node_id == 0 || n->unreachable_count == UNREACHABLE_MAX)
-        return;
-    for (uint32_t i = 0; i < n->unreachable_count; i++)
-        if (n->unreachable[i] == node_id)
-            return;
-    n->unreachable[n->unreachable_count++] = node_id;
-}
-
-static bool is_port_unreachable(struct msghdr *m)
-{
-    for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c != NULL;
-         c = CMSG_NXTHDR(m, c)) {
-        struct sock_extended_err e;
-        if (c->cmsg_level != IPPROTO_IP || c->cmsg_type != IP_RECVERR ||
-            c->cmsg_len < CMSG_LEN(sizeof e))
-            continue;
-        memcpy(&e, CMSG_DATA(c), sizeof e);
-        return e.ee_origin == SO_EE_ORIGIN_ICMP &&
-               e.ee_type == ICMP_DEST_UNREACH && e.ee_code == ICMP_PORT_UNREACH;
-    }
-    return false;
-}
-
-/* Left unread, the queue would keep the socket's EPOLLERR raised, and the loop
- * awake. */
-static void errors_drain(struct net *n)
-{
-    alignas(struct cmsghdr) uint8_t control[256];
-    n->errors_waiting = false;
-    for (int i = 0; i < 1024; i++) {
-        struct sockaddr_in to;
-        struct msghdr m = {
-            .msg_name = &to,
-            .msg_namelen = sizeof to,
-            .msg_control = control,
-            .msg_controllen = sizeof control,
-        };
-        if (recvmsg(n->at.fds[NET_TOKEN], &m, MSG_ERRQUEUE | MSG_DONTWAIT) < 0)
-            return;
-        if (m.msg_namelen >= sizeof to && is_port_unreachable(&m))
-            unreachable_add(n, &to);
-    }
-    n->errors_waiting = true; /* more than can be: another time */
-}
-
-uint32_t net_unreachable_next(struct net *n)
-{
-    if (n->errors_waiting)
-        errors_drain(n);
-    if (n->unreachable_count == 0)
-        return 0;
-    uint32_t node_id = n->unreachable[0];
-    n->unreachable_count--;
-    memmove(n->unreachable, n->unreachable + 1,
-            n->unreachable_count * sizeof *n->unreachable);
-    return node_id;
 }
 
 /* --- datagrams ------------------------------------------------------------ */
@@ -151,7 +79,7 @@ uint32_t net_receive(struct net *n, enum net_channel channel)
         if (got < 0 && errno == EAGAIN)
             break;
         if (got < 0 && errno != EINTR && channel == NET_TOKEN)
-            errors_drain(n);
+            (void)errors_drain(n);
     }
     uint32_t datagrams = 0;
     rx->count = got > 0 ? (uint32_t)got : 0;

@@ -94,11 +94,21 @@ void net_commit_address(struct net *n, size_t size_bytes,
     commit(n, size_bytes, 1);
 }
 
+/* So that a refusal of it is known by what it quotes. */
+static void quote_note(struct net *n, size_t size_bytes, uint32_t node_id)
+{
+    struct quote *q = &n->peers.sent[peer_index(&n->peers, node_id)];
+    q->size = size_bytes < QUOTE_SIZE ? (uint32_t)size_bytes : QUOTE_SIZE;
+    memcpy(q->bytes, n->tx.buffer + n->tx.used, q->size);
+}
+
 void net_commit_node(struct net *n, size_t size_bytes, uint32_t node_id)
 {
     struct sockaddr_in to = {0};
     bool known = net_peer_address(n, node_id, &to);
-    if (!known)
+    if (known)
+        quote_note(n, size_bytes, node_id);
+    else
         n->stats.unknown_peer++;
     n->tx.addresses[n->tx.address_count] = to;
     commit(n, size_bytes, known ? 1 : 0);
@@ -192,11 +202,11 @@ static void message_segment_size(struct msghdr *m, void *control,
 }
 
 static void batch_message(struct sender *tx, struct batch *b, uint32_t i,
-                          const struct cursor *c)
+                          const struct cursor *c, bool plain)
 {
     struct run *r = &tx->runs[c->run];
     uint32_t from = c->segment * r->segment;
-    bool whole = !tx->plain || r->count == 1;
+    bool whole = !plain || r->count == 1;
     uint32_t size = r->size_bytes - from;
     if (!whole && size > r->segment)
         size = r->segment;
@@ -214,11 +224,11 @@ static void batch_message(struct sender *tx, struct batch *b, uint32_t i,
 }
 
 static uint32_t batch_build(struct sender *tx, struct batch *b,
-                            struct cursor at)
+                            struct cursor at, bool plain)
 {
     uint32_t count = 0;
     while (count < TX_BATCH && at.run < tx->run_count) {
-        batch_message(tx, b, count, &at);
+        batch_message(tx, b, count, &at, plain);
         cursor_advance(tx, &at, b->segments[count]);
         count++;
     }
@@ -263,7 +273,8 @@ enum verdict { AGAIN, DROP };
 
 struct flush {
     uint64_t budget_ns;
-    uint32_t tries; /* of the message at the cursor */
+    uint32_t tries;  /* of the message at the cursor */
+    uint32_t blamed; /* in its place an ICMP packet was reported, so often */
 };
 
 /* The first message of a call was refused with `code`. */
@@ -276,17 +287,24 @@ static enum verdict refused(struct net *n, struct flush *f, uint32_t segments,
         return room_wait(n->at.fds[NET_TOKEN], code == EAGAIN, &f->budget_ns)
                    ? AGAIN
                    : DROP;
-    /* An error that waited on the socket, an earlier datagram's, is reported
-     * instead of sending this one. It is gone with the report. */
-    n->errors_waiting = true;
+    /* What an ICMP packet, which anybody can send, says of an earlier datagram
+     * is reported instead of sending this one. It is gone with the report. */
+    if (errors_drain(n) && f->blamed++ < BLAMED_MAX)
+        return AGAIN;
     if (f->tries++ < 2)
         return AGAIN;
     if (segments > 1 && is_segment_refusal(code)) {
-        n->tx.plain = true;
+        n->tx.plain_left = TX_PLAIN_FLUSHES;
         f->tries = 0;
         return AGAIN;
     }
     return DROP;
+}
+
+/* Are segments to be sent one by one? */
+static bool is_plain(const struct net *n)
+{
+    return n->config.offload_off || n->tx.plain_left > 0;
 }
 
 static void batch_sent(struct net *n, const struct batch *b, uint32_t count,
@@ -305,21 +323,23 @@ void net_flush(struct net *n)
     struct batch b;
     struct cursor at = {0, 0, 0};
     struct flush f = {.budget_ns = TX_WAIT_NS};
+    if (tx->plain_left > 0)
+        tx->plain_left--;
     while (at.run < tx->run_count) {
-        uint32_t count = batch_build(tx, &b, at);
+        uint32_t count = batch_build(tx, &b, at, is_plain(n));
         int sent = sendmmsg(n->at.fds[NET_TOKEN], b.messages, count, 0);
         int code = errno;
         n->stats.send_calls++;
         if (sent > 0) {
             batch_sent(n, &b, (uint32_t)sent, &at);
-            f.tries = 0;
+            f.tries = f.blamed = 0;
             /* Cut short: by an error that the call then keeps to itself. */
             if ((uint32_t)sent < count)
                 n->errors_waiting = true;
         } else if (refused(n, &f, b.segments[0], code) == DROP) {
             n->stats.send_errors += b.segments[0];
             cursor_advance(tx, &at, b.segments[0]);
-            f.tries = 0;
+            f.tries = f.blamed = 0;
         }
     }
     tx->used = 0;

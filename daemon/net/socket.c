@@ -115,9 +115,10 @@ static int token_socket_open(struct attachment *a, const struct net_config *c,
         return fd;
     }
     a->fds[NET_TOKEN] = fd;
-    /* Data fits the MTU; a control packet that does not is cut by the kernel
-     * rather than refused. */
-    int code = option_set(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT);
+    /* Data fits the interface's MTU, and no ICMP packet, which anybody can
+     * send, makes it smaller; a control packet that does not fit is cut by the
+     * kernel rather than refused. */
+    int code = option_set(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_OMIT);
     if (code == 0)
         code = option_set(fd, IPPROTO_IP, IP_RECVERR, 1);
     if (code == 0 && c->multicast)

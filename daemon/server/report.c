@@ -282,10 +282,11 @@ static void net_statistics(const struct net_stats *n, uint64_t longest_round_ns)
               "datagrams: %" PRIu64 " sent in %" PRIu64 " calls, %" PRIu64
               " received in %" PRIu64 " calls, %" PRIu64
               " lost in receive buffers, %" PRIu64 " send errors, %" PRIu64
+              " ICMP packets ignored, %" PRIu64
               " for unknown nodes; longest round %" PRIu64 " us",
               n->sent_datagrams, n->send_calls, n->received_datagrams,
               n->receive_calls, n->kernel_drops, n->send_errors,
-              n->unknown_peer, longest_round_ns / 1000);
+              n->errors_ignored, n->unknown_peer, longest_round_ns / 1000);
 }
 
 static void seal_statistics(const struct seal *seal)
