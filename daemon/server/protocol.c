@@ -161,6 +161,7 @@ static void datagram(struct protocol *p, const struct net_datagram *d)
         net_peer_learn(p->p.net, opened.node_id, &d->source);
         if (p->start_ns == 0)
             step(p, (struct totem_in){.kind = TOTEM_IN_PACKET,
+                                      .node_id = opened.node_id,
                                       .packet = {p->plain, opened.plain_size}});
         break;
     case SEAL_VERIFIED:

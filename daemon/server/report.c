@@ -270,10 +270,12 @@ static void totem_statistics(const struct totem_stats *t)
     log_write(LOG_LEVEL_INFO, "TOTEM",
               "dropped: %" PRIu64 " malformed, %" PRIu64
               " of another ring or round, %" PRIu64 " duplicates, %" PRIu64
-              " beyond the window, %" PRIu64 " of another packet size",
+              " beyond the window, %" PRIu64 " of another packet size, %" PRIu64
+              " in another's name",
               t->dropped[TOTEM_DROP_MALFORMED], t->dropped[TOTEM_DROP_STALE],
               t->dropped[TOTEM_DROP_DUPLICATE], t->dropped[TOTEM_DROP_WINDOW],
-              t->dropped[TOTEM_DROP_PACKET_SIZE]);
+              t->dropped[TOTEM_DROP_PACKET_SIZE],
+              t->dropped[TOTEM_DROP_SENDER]);
 }
 
 static void net_statistics(const struct net_stats *n, uint64_t longest_round_ns)

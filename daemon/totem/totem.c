@@ -336,12 +336,17 @@ static bool packet_data(struct totem *t, const struct wire_head *head,
     return true;
 }
 
-static bool packet_dispatch(struct totem *t, struct bytes packet)
+static bool packet_dispatch(struct totem *t, struct bytes packet, uint32_t from)
 {
     struct reader r = reader_of(packet);
     struct wire_head head;
     if (!wire_head_read(&r, &head))
         return false;
+    /* Data may be sent again by another than its sender. */
+    if (head.sender != from && head.kind != WIRE_DATA) {
+        drop(t, TOTEM_DROP_SENDER);
+        return true;
+    }
     /* A ring of both would lose every larger packet at the other. */
     if (head.packet_size_max != t->config.packet_size_max) {
         drop(t, TOTEM_DROP_PACKET_SIZE);
@@ -436,7 +441,7 @@ void totem_step(struct totem *t, const struct totem_in *in,
     case TOTEM_IN_PACKET:
         if (t->state == TOTEM_LEFT)
             drop(t, TOTEM_DROP_STALE);
-        else if (!packet_dispatch(t, in->packet))
+        else if (!packet_dispatch(t, in->packet, in->node_id))
             drop(t, TOTEM_DROP_MALFORMED);
         break;
     case TOTEM_IN_SUBMIT:

@@ -68,7 +68,7 @@ struct totem_in {
     uint64_t now_ns; /* monotonic; never less than at the last step */
     enum totem_in_kind kind;
     struct bytes packet;      /* PACKET: borrowed for the step */
-    uint32_t node_id;         /* UNREACHABLE */
+    uint32_t node_id;         /* PACKET: its proven sender; UNREACHABLE */
     uint32_t backlog_packets; /* VISIT_END: packets' worth left unsent */
 };
 
@@ -198,6 +198,7 @@ enum totem_drop { /* why a packet was dropped */
                   TOTEM_DROP_WINDOW,    /* beyond what this node can store */
                   TOTEM_DROP_PACKET_SIZE, /* of a node with another
                                              packet_size_max */
+                  TOTEM_DROP_SENDER,      /* it names another sender */
                   TOTEM_DROP_COUNT
 };
 

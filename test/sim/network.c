@@ -191,7 +191,8 @@ void network_send(struct world *w, struct node *from,
     size_t size = send->packet.n;
     struct packet *p = malloc(sizeof *p + size);
     CHECK(p != NULL);
-    *p = (struct packet){.references = 1, .size = (uint32_t)size};
+    *p = (struct packet){
+        .references = 1, .size = (uint32_t)size, .sender = from->id};
     memcpy(p->data, send->packet.p, size);
     w->packets++;
 

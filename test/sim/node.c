@@ -298,6 +298,7 @@ static struct packet *next_packet(struct world *w, struct node *n)
 static void take_packet(struct world *w, struct node *n, struct packet *p)
 {
     struct totem_in in = {.kind = TOTEM_IN_PACKET,
+                          .node_id = p->sender,
                           .packet = {p->data, p->size}};
     if (!p->corrupt) {
         step_and_schedule(w, n, &in);

@@ -169,7 +169,8 @@ const char *fault_name(enum fault_kind kind);
 struct packet { /* shared by its receivers */
     uint32_t references;
     uint32_t size;
-    bool corrupt; /* it is not what was sent: the seal refuses it */
+    uint32_t sender; /* node id */
+    bool corrupt;    /* it is not what was sent: the seal refuses it */
     uint8_t data[];
 };
 

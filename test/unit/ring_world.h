@@ -193,11 +193,22 @@ static inline void world_step(struct ring_world *w, uint32_t at,
         world_input(w, at, (struct totem_in){.kind = TOTEM_IN_SUBMIT});
 }
 
+static inline void world_give_from(struct ring_world *w, uint32_t at,
+                                   uint32_t node_id, struct bytes packet)
+{
+    world_step(w, at,
+               (struct totem_in){.kind = TOTEM_IN_PACKET,
+                                 .node_id = node_id,
+                                 .packet = packet});
+}
+
+/* From the node that it names. */
 static inline void world_give(struct ring_world *w, uint32_t at,
                               struct bytes packet)
 {
-    world_step(w, at,
-               (struct totem_in){.kind = TOTEM_IN_PACKET, .packet = packet});
+    struct reader r = reader_of(packet);
+    read_u32(&r);
+    world_give_from(w, at, read_u32(&r), packet);
 }
 
 /* Takes the oldest packet whose time has come out of the queue; its data is the

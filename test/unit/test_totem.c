@@ -344,6 +344,34 @@ static void other_packet_size(void)
     world_free(w);
 }
 
+/* The seal proves who sent a packet; one that names another is not acted upon.
+ * Data may be another's, sent again. */
+static void in_anothers_name(void)
+{
+    struct ring_world *w = ring(3);
+    const struct totem_stats *stats = totem_stats_get(w->nodes[0].totem);
+    uint32_t given = 0;
+    for (uint32_t kind = 0; kind < WORLD_KINDS; kind++) {
+        struct bytes p = {w->last[kind], w->last_size[kind]};
+        if (p.n == 0 || kind == WIRE_DATA)
+            continue;
+        world_give_from(w, 0, p.p[4] == 2 ? 3 : 2, p);
+        CU_ASSERT_EQUAL(stats->dropped[TOTEM_DROP_SENDER], ++given);
+    }
+    CU_ASSERT(given >= 3); /* token, join, commit token */
+    struct wire_leave leave = {.incarnation = 9};
+    size_t n = wire_leave_write(packet, 2, &leave);
+    world_give_from(w, 0, 3, (struct bytes){packet, n});
+    CU_ASSERT_EQUAL(stats->dropped[TOTEM_DROP_SENDER], given + 1);
+    CU_ASSERT_EQUAL(w->nodes[0].state, TOTEM_OPERATIONAL);
+    w->nodes[1].waiting = 1;
+    world_settle(w, 1000000);
+    struct bytes data = {w->last[WIRE_DATA], w->last_size[WIRE_DATA]};
+    world_give_from(w, 0, 3, data);
+    CU_ASSERT_EQUAL(stats->dropped[TOTEM_DROP_SENDER], given + 1);
+    world_free(w);
+}
+
 /* A peer's ring sequence gone mad does not use up ours. */
 static void ring_seq_kept(void)
 {
@@ -510,6 +538,7 @@ static const struct unit_test tests[] = {
     {"a forged commit token", commit_forged},
     {"data too large, of a stranger", data_too_large},
     {"another packet size", other_packet_size},
+    {"in another's name", in_anothers_name},
     {"ring sequence gone mad", ring_seq_kept},
     {"a hold is not prolonged", hold_is_not_prolonged},
     {"windows that differ", windows_differ},
