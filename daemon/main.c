@@ -4,6 +4,7 @@
 #include "config/config.h"
 #include "daemon/base/limit.h"
 #include "daemon/base/log.h"
+#include "daemon/base/random.h"
 #include "daemon/server/protocol.h"
 #include "daemon/server/wakeup.h"
 
@@ -18,7 +19,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
@@ -313,18 +313,19 @@ static int net_make(struct daemon *d)
 static int seal_make(struct daemon *d)
 {
     uint8_t key[CONFIG_KEY_SIZE];
+    struct sockaddr_in own = net_own_address(d->parts.net);
     struct seal_config c = {.node_id = d->config.totem.nodeid,
                             .node_max = d->config.totem.node_max,
                             .cipher = d->config.totem.cipher == CONFIG_AES256GCM
                                           ? SEAL_AES_256_GCM
                                           : SEAL_CHACHA20_POLY1305,
-                            .key = key};
+                            .key = key,
+                            .source = net_source(&own)};
     int rc = config_key_load(d->config.totem.keyfile, key, d->error,
                              sizeof d->error);
     if (rc != 0)
         return fail(d, rc);
-    if (getrandom(c.salt, sizeof c.salt, 0) == sizeof c.salt &&
-        getrandom(c.cookie_key, sizeof c.cookie_key, 0) == sizeof c.cookie_key)
+    if (random_fill((uint8_t *)&c.secrets, sizeof c.secrets))
         d->parts.seal = seal_new(&c);
     explicit_bzero(key, sizeof key);
     explicit_bzero(&c, sizeof c);
@@ -407,8 +408,7 @@ static int totem_make(struct daemon *d)
                              .message_size_max =
                                  d->config.ipc.message_size_max +
                                  GROUP_SERVICE_HEADER_MAX};
-    if (getrandom(&d->incarnation, sizeof d->incarnation, 0) !=
-        sizeof d->incarnation)
+    if (!random_fill((uint8_t *)&d->incarnation, sizeof d->incarnation))
         return -errno;
     c.incarnation = d->incarnation;
     d->parts.totem = totem_new(&c);

@@ -7,59 +7,92 @@
 #include <limits.h>
 #include <openssl/core_names.h>
 #include <openssl/params.h>
-#include <stdio.h>
 #include <string.h>
 
 bool aead_suite_init(struct aead_suite *suite, const char *name)
 {
-    EVP_KDF *kdf = EVP_KDF_fetch(NULL, "HKDF", NULL);
     *suite = (struct aead_suite){
         .cipher = EVP_CIPHER_fetch(NULL, name, NULL),
-        .kdf = kdf == NULL ? NULL : EVP_KDF_CTX_new(kdf),
         .name = name,
     };
-    EVP_KDF_free(kdf); /* its context keeps a reference */
-    if (suite->cipher != NULL && suite->kdf != NULL)
-        return true;
-    aead_suite_deinit(suite);
-    return false;
+    return suite->cipher != NULL;
 }
 
 void aead_suite_deinit(struct aead_suite *suite)
 {
     EVP_CIPHER_free(suite->cipher);
-    EVP_KDF_CTX_free(suite->kdf);
     *suite = (struct aead_suite){0};
 }
 
-static OSSL_PARAM octets(const char *name, struct bytes b)
-{
-    /* The library takes a pointer to writable bytes, and only reads them. */
-    union {
-        const uint8_t *in;
-        void *out;
-    } p = {.in = b.p};
-    return OSSL_PARAM_construct_octet_string(name, p.out, b.n);
-}
+/* --- key derivation ------------------------------------------------------- */
 
-bool aead_derive(const struct aead_suite *suite, struct bytes secret,
-                 struct bytes salt, struct bytes info, uint8_t *out,
-                 size_t out_size)
+enum { HASH_SIZE = 32 }; /* SHA-256 */
+
+static EVP_MAC_CTX *hmac_new(void)
 {
+    EVP_MAC *hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
+    EVP_MAC_CTX *ctx = hmac == NULL ? NULL : EVP_MAC_CTX_new(hmac);
     char digest[] = "SHA256";
-    int mode = EVP_KDF_HKDF_MODE_EXTRACT_AND_EXPAND;
     OSSL_PARAM params[] = {
-        OSSL_PARAM_construct_int(OSSL_KDF_PARAM_MODE, &mode),
-        OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST, digest, 0),
-        octets(OSSL_KDF_PARAM_KEY, secret),
-        octets(OSSL_KDF_PARAM_SALT, salt),
-        octets(OSSL_KDF_PARAM_INFO, info),
+        OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0),
         OSSL_PARAM_construct_end(),
     };
-    bool done = EVP_KDF_derive(suite->kdf, out, out_size, params) == 1;
-    EVP_KDF_CTX_reset(suite->kdf); /* wipes its copy of the secret */
+    EVP_MAC_free(hmac); /* its context keeps a reference */
+    if (ctx != NULL && EVP_MAC_CTX_set_params(ctx, params) == 1)
+        return ctx;
+    EVP_MAC_CTX_free(ctx);
+    return NULL;
+}
+
+/* `key` of 0 bytes: that which the context has. */
+static bool hmac_of(EVP_MAC_CTX *ctx, struct bytes key, struct bytes text,
+                    uint8_t out[HASH_SIZE])
+{
+    size_t n = 0;
+    return EVP_MAC_init(ctx, key.n == 0 ? NULL : key.p, key.n, NULL) == 1 &&
+           EVP_MAC_update(ctx, text.p, text.n) == 1 &&
+           EVP_MAC_final(ctx, out, &n, HASH_SIZE) == 1 && n == HASH_SIZE;
+}
+
+bool kdf_init(struct kdf *k, struct bytes salt, struct bytes secret)
+{
+    uint8_t extracted[HASH_SIZE];
+    k->mac = hmac_new();
+    bool done = k->mac != NULL && hmac_of(k->mac, salt, secret, extracted) &&
+                EVP_MAC_init(k->mac, extracted, sizeof extracted, NULL) == 1;
+    explicit_bzero(extracted, sizeof extracted);
     return done;
 }
+
+void kdf_deinit(struct kdf *k)
+{
+    EVP_MAC_CTX_free(k->mac);
+    k->mac = NULL;
+}
+
+bool kdf_expand(const struct kdf *k, struct bytes info, uint8_t *out,
+                size_t out_size)
+{
+    uint8_t text[HASH_SIZE + KDF_INFO_MAX + 1], block[HASH_SIZE];
+    bool done = true;
+    CHECK(info.n <= KDF_INFO_MAX && out_size <= KDF_OUT_MAX);
+    for (size_t at = 0; at < out_size && done; at += HASH_SIZE) {
+        struct writer w = writer_of(text, sizeof text);
+        size_t part = out_size - at < HASH_SIZE ? out_size - at : HASH_SIZE;
+        write_bytes(&w, (struct bytes){block, at == 0 ? 0 : HASH_SIZE});
+        write_bytes(&w, info);
+        write_u8(&w, (uint8_t)(at / HASH_SIZE + 1));
+        CHECK(!w.failed);
+        done = hmac_of(k->mac, (struct bytes){0},
+                       (struct bytes){text, w.written}, block);
+        memcpy(out + at, block, part);
+    }
+    explicit_bzero(text, sizeof text);
+    explicit_bzero(block, sizeof block);
+    return done;
+}
+
+/* --- packets -------------------------------------------------------------- */
 
 bool aead_init(struct aead *a, const struct aead_suite *suite, bool sealing)
 {
@@ -77,17 +110,20 @@ void aead_deinit(struct aead *a)
 }
 
 bool aead_key(struct aead *a, const struct aead_suite *suite,
-              struct bytes secret, struct bytes salt)
+              const struct kdf *k, struct bytes salt)
 {
-    uint8_t material[AEAD_KEY_SIZE + AEAD_NONCE_SIZE];
-    char info[64];
-    int n = snprintf(info, sizeof info, "openais packet 1 %s", suite->name);
-    CHECK(n > 0 && (size_t)n < sizeof info);
-    bool done = aead_derive(suite, secret, salt,
-                            (struct bytes){(const uint8_t *)info, (size_t)n},
-                            material, sizeof material) &&
+    uint8_t material[AEAD_KEY_SIZE + AEAD_NONCE_SIZE], info[KDF_INFO_MAX];
+    struct bytes name = {(const uint8_t *)suite->name, strlen(suite->name)};
+    struct writer w = writer_of(info, sizeof info);
+    write_bytes(&w, (struct bytes){(const uint8_t *)"packet ", 7});
+    write_bytes(&w, salt);
+    write_bytes(&w, name);
+    CHECK(!w.failed);
+    bool done = kdf_expand(k, (struct bytes){info, w.written}, material,
+                           sizeof material) &&
                 EVP_CipherInit_ex(a->ctx, NULL, NULL, material, NULL, -1) == 1;
-    memcpy(a->iv, material + AEAD_KEY_SIZE, AEAD_NONCE_SIZE);
+    if (done)
+        memcpy(a->iv, material + AEAD_KEY_SIZE, AEAD_NONCE_SIZE);
     explicit_bzero(material, sizeof material);
     return done;
 }

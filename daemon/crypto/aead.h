@@ -9,7 +9,6 @@
 #include "daemon/base/bytes.h"
 
 #include <openssl/evp.h>
-#include <openssl/kdf.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -18,7 +17,6 @@ enum { AEAD_KEY_SIZE = 32, AEAD_NONCE_SIZE = 12, AEAD_TAG_SIZE = 16 };
 /* What the library is asked for once. */
 struct aead_suite {
     EVP_CIPHER *cipher;
-    EVP_KDF_CTX *kdf;
     const char *name;
 };
 
@@ -26,10 +24,21 @@ struct aead_suite {
 bool aead_suite_init(struct aead_suite *suite, const char *name);
 void aead_suite_deinit(struct aead_suite *suite);
 
-/* HKDF-SHA-256, extract and expand (RFC 5869). False: no memory. */
-bool aead_derive(const struct aead_suite *suite, struct bytes secret,
-                 struct bytes salt, struct bytes info, uint8_t *out,
-                 size_t out_size);
+/* A secret that keys are derived from, HKDF-SHA-256 (RFC 5869): extracted once,
+ * so that a key costs only the expansion. */
+struct kdf {
+    EVP_MAC_CTX *mac; /* HMAC, keyed with what was extracted */
+};
+
+/* False: no memory. */
+bool kdf_init(struct kdf *k, struct bytes salt, struct bytes secret);
+void kdf_deinit(struct kdf *k); /* wipes it */
+
+enum { KDF_INFO_MAX = 64, KDF_OUT_MAX = 64 }; /* bytes */
+
+/* False: no memory. */
+bool kdf_expand(const struct kdf *k, struct bytes info, uint8_t *out,
+                size_t out_size);
 
 struct aead {
     EVP_CIPHER_CTX *ctx;
@@ -42,7 +51,7 @@ void aead_deinit(struct aead *a);
 
 /* Key and IV for the packets of one salt. False: no memory. */
 bool aead_key(struct aead *a, const struct aead_suite *suite,
-              struct bytes secret, struct bytes salt);
+              const struct kdf *k, struct bytes salt);
 void aead_wipe(struct aead *a);
 
 /* `out`: plain.n + AEAD_TAG_SIZE bytes. A counter is used once per key. */

@@ -16,9 +16,9 @@
 enum {
     MAGIC_ALL = 0xA1,
     MAGIC_ONE = 0xA2, /* for one node */
-    VERSION = 2,
+    VERSION = 3,
     HEADER_SIZE = 24,
-    AAD_SIZE_MAX = HEADER_SIZE + 4,
+    AAD_SIZE_MAX = HEADER_SIZE + 8 + 4,
     COOKIE_SIZE = 16,
     KIND_FIRST = SEAL_KIND_HANDSHAKE,
     KIND_HELLO = KIND_FIRST,
@@ -26,7 +26,8 @@ enum {
     KIND_RESPONSE,
     FLAG_CHALLENGE = 1, /* the challenge's fields are filled */
     HANDSHAKE_PLAIN_SIZE = 52,
-    ANSWERS_PER_PERIOD = 8
+    ANSWERS_PER_PERIOD = 8,
+    OPENED_PER_PERIOD = 8
 };
 
 static_assert(HEADER_SIZE + AEAD_TAG_SIZE == SEAL_OVERHEAD, "seal.h");
@@ -36,6 +37,18 @@ static_assert(HANDSHAKE_PLAIN_SIZE + SEAL_OVERHEAD <= SEAL_HANDSHAKE_SIZE_MAX,
 static const uint64_t period_ns = 10000000;         /* of challenges, answers */
 static const uint64_t cookie_renew_ns = 1000000000; /* a newer one is sent */
 static const uint64_t cookie_end_ns = 2000000000;   /* refused from then on */
+static const uint64_t silent_ns = 10000000000; /* then to be verified again */
+
+/* At most `burst` in a row, and one in `every_ns` on average. 128 nodes that
+ * start together need a burst of half a thousand. */
+struct pace {
+    uint64_t every_ns;
+    uint32_t burst;
+};
+
+/* What unverified senders may cost: keys to derive, and replies. */
+static const struct pace derive_pace = {50000, 500};
+static const struct pace reply_pace = {500000, 1000};
 
 struct handshake {
     uint8_t kind, flags;
@@ -48,11 +61,12 @@ struct handshake {
 struct seal {
     uint32_t node_id;
     uint16_t key_id;
-    uint8_t key[SEAL_KEY_SIZE];
-    uint8_t cookie_key[32];
+    struct kdf packet_kdf, cookie_kdf;
+    uint64_t source; /* own */
     uint8_t salt[SEAL_SALT_SIZE];
     uint64_t counter; /* of the last packet sealed */
     uint64_t generation_last;
+    uint64_t derive_ns, reply_ns; /* all that was allowed is paid for by then */
     struct aead_suite suite;
     struct aead sealing;
     struct session_table sessions;
@@ -88,12 +102,30 @@ static const char *cipher_name(enum seal_cipher cipher)
  * key counts as another key. */
 static bool key_id_derive(struct seal *s)
 {
-    uint8_t id[2];
-    if (!aead_derive(&s->suite, bytes_of(s->key, sizeof s->key),
-                     text_of("openais key id"), text_of(s->suite.name), id,
-                     sizeof id))
+    uint8_t id[2], info[KDF_INFO_MAX];
+    struct writer w = writer_of(info, sizeof info);
+    write_bytes(&w, text_of("key id "));
+    write_bytes(&w, text_of(s->suite.name));
+    CHECK(!w.failed);
+    if (!kdf_expand(&s->packet_kdf, bytes_of(info, w.written), id, sizeof id))
         return false;
     s->key_id = (uint16_t)(id[0] | id[1] << 8);
+    return true;
+}
+
+static bool cookie_kdf_init(struct kdf *k, const struct seal_secrets *secrets)
+{
+    return kdf_init(k, text_of("openais cookie 3"),
+                    bytes_of(secrets->cookie_key, sizeof secrets->cookie_key));
+}
+
+static bool salt_take(struct seal *s, const struct seal_secrets *secrets)
+{
+    if (!aead_key(&s->sealing, &s->suite, &s->packet_kdf,
+                  bytes_of(secrets->salt, sizeof secrets->salt)))
+        return false;
+    memcpy(s->salt, secrets->salt, sizeof s->salt);
+    s->counter = 0;
     return true;
 }
 
@@ -106,17 +138,35 @@ struct seal *seal_new(const struct seal_config *config)
     if (s == NULL)
         return NULL;
     s->node_id = config->node_id;
-    memcpy(s->key, config->key, sizeof s->key);
-    memcpy(s->cookie_key, config->cookie_key, sizeof s->cookie_key);
-    memcpy(s->salt, config->salt, sizeof s->salt);
-    if (aead_suite_init(&s->suite, name) && key_id_derive(s) &&
+    s->source = config->source;
+    if (aead_suite_init(&s->suite, name) &&
+        kdf_init(&s->packet_kdf, text_of("openais packet 3"),
+                 bytes_of(config->key, SEAL_KEY_SIZE)) &&
+        cookie_kdf_init(&s->cookie_kdf, &config->secrets) && key_id_derive(s) &&
         aead_init(&s->sealing, &s->suite, true) &&
-        aead_key(&s->sealing, &s->suite, bytes_of(s->key, sizeof s->key),
-                 bytes_of(s->salt, sizeof s->salt)) &&
+        salt_take(s, &config->secrets) &&
         session_table_init(&s->sessions, &s->suite, config->node_max))
         return s;
     seal_free(s);
     return NULL;
+}
+
+void seal_move(struct seal *s, uint64_t source)
+{
+    s->source = source;
+}
+
+bool seal_renew(struct seal *s, const struct seal_secrets *secrets)
+{
+    struct kdf cookie_kdf;
+    if (!cookie_kdf_init(&cookie_kdf, secrets) || !salt_take(s, secrets)) {
+        kdf_deinit(&cookie_kdf);
+        return false;
+    }
+    kdf_deinit(&s->cookie_kdf);
+    s->cookie_kdf = cookie_kdf;
+    session_drop_all(&s->sessions);
+    return true;
 }
 
 void seal_free(struct seal *s)
@@ -125,6 +175,8 @@ void seal_free(struct seal *s)
         return;
     session_table_deinit(&s->sessions);
     aead_deinit(&s->sealing);
+    kdf_deinit(&s->packet_kdf);
+    kdf_deinit(&s->cookie_kdf);
     aead_suite_deinit(&s->suite);
     explicit_bzero(s, sizeof *s);
     free(s);
@@ -132,13 +184,15 @@ void seal_free(struct seal *s)
 
 /* --- sealing -------------------------------------------------------------- */
 
-/* What the tag covers before the ciphertext: the header, and for a packet to
- * one node that node's id, which is not sent. */
-static struct bytes aad_make(const uint8_t *header, uint32_t node_id,
-                             uint8_t aad[AAD_SIZE_MAX])
+/* What the tag covers before the ciphertext: the header; where the packet comes
+ * from, so that nobody can hand it on from an address of his own; and for a
+ * packet to one node that node's id. The last two are not sent. */
+static struct bytes aad_make(const uint8_t *header, uint64_t source,
+                             uint32_t node_id, uint8_t aad[AAD_SIZE_MAX])
 {
     struct writer w = writer_of(aad, AAD_SIZE_MAX);
     write_bytes(&w, bytes_of(header, HEADER_SIZE));
+    write_u64(&w, source);
     if (header[0] == MAGIC_ONE)
         write_u32(&w, node_id);
     CHECK(!w.failed);
@@ -160,7 +214,7 @@ static size_t seal_any(struct seal *s, uint32_t to, struct bytes plain,
     write_bytes(&w, bytes_of(s->salt, sizeof s->salt));
     write_u64(&w, s->counter);
     CHECK(!w.failed && w.left == 0);
-    aead_seal(&s->sealing, s->counter, aad_make(out, to, aad), plain,
+    aead_seal(&s->sealing, s->counter, aad_make(out, s->source, to, aad), plain,
               out + HEADER_SIZE);
     return plain.n + SEAL_OVERHEAD;
 }
@@ -201,6 +255,41 @@ size_t seal_hello(struct seal *s, uint8_t out[SEAL_HANDSHAKE_SIZE_MAX])
     return handshake_seal(s, &h, out);
 }
 
+/* --- what strangers may cost ---------------------------------------------- */
+
+/* One more? `paid_ns` is when the average has caught up with what was allowed.
+ */
+static bool pace_allows(const struct pace *p, uint64_t *paid_ns,
+                        uint64_t now_ns)
+{
+    uint64_t from = *paid_ns > now_ns ? *paid_ns : now_ns;
+    if (from - now_ns >= p->every_ns * p->burst)
+        return false;
+    *paid_ns = from + p->every_ns;
+    return true;
+}
+
+static bool challenge_due(const struct session *peer, uint64_t now_ns)
+{
+    return !peer->challenged || now_ns - peer->challenge_ns >= period_ns;
+}
+
+/* Rule 7: is a packet of an unverified session worth a look? One of any size
+ * can only bring about a challenge; a handshake's may be the answer. */
+static bool worth_a_look(struct session *peer, size_t size, uint64_t now_ns)
+{
+    if (size != HANDSHAKE_PLAIN_SIZE + SEAL_OVERHEAD)
+        return challenge_due(peer, now_ns);
+    if (peer->opened == 0 || now_ns - peer->open_ns >= period_ns) {
+        peer->open_ns = now_ns;
+        peer->opened = 0;
+    }
+    if (peer->opened == OPENED_PER_PERIOD)
+        return false;
+    peer->opened++;
+    return true;
+}
+
 /* --- challenges ----------------------------------------------------------- */
 
 /* Rule 3: a cookie is bound to the salt it challenges and to a generation
@@ -208,14 +297,13 @@ size_t seal_hello(struct seal *s, uint8_t out[SEAL_HANDSHAKE_SIZE_MAX])
 static bool cookie_make(const struct seal *s, const struct session *peer,
                         uint8_t cookie[COOKIE_SIZE])
 {
-    uint8_t info[16 + sizeof peer->generation];
+    uint8_t info[sizeof peer->salt + sizeof peer->generation];
     struct writer w = writer_of(info, sizeof info);
-    write_bytes(&w, bytes_of("openais cookie 1", 16));
+    write_bytes(&w, bytes_of(peer->salt, sizeof peer->salt));
     write_u64(&w, peer->generation);
     CHECK(!w.failed && w.left == 0);
-    return aead_derive(&s->suite, bytes_of(s->cookie_key, sizeof s->cookie_key),
-                       bytes_of(peer->salt, sizeof peer->salt),
-                       bytes_of(info, sizeof info), cookie, COOKIE_SIZE);
+    return kdf_expand(&s->cookie_kdf, bytes_of(info, sizeof info), cookie,
+                      COOKIE_SIZE);
 }
 
 static bool challenge_fill(struct seal *s, struct session *peer,
@@ -239,7 +327,8 @@ static void challenge_send(struct seal *s, struct session *peer,
                            uint64_t now_ns, struct seal_opened *opened)
 {
     struct handshake h = {.kind = KIND_CHALLENGE};
-    if (peer->challenged && now_ns - peer->challenge_ns < period_ns)
+    if (!challenge_due(peer, now_ns) ||
+        !pace_allows(&reply_pace, &s->reply_ns, now_ns))
         return;
     if (challenge_fill(s, peer, now_ns, &h))
         opened->reply_size = handshake_seal(s, &h, opened->reply);
@@ -266,7 +355,8 @@ static void answer_send(struct seal *s, struct session *peer,
                         struct seal_opened *opened)
 {
     struct handshake h = {.kind = KIND_RESPONSE};
-    if (!answer_allowed(peer, now_ns))
+    if (!answer_allowed(peer, now_ns) ||
+        !pace_allows(&reply_pace, &s->reply_ns, now_ns))
         return;
     memcpy(h.response, to->challenge, sizeof h.response);
     if (to->kind == KIND_CHALLENGE && peer->state != SESSION_VERIFIED)
@@ -334,7 +424,7 @@ static void peer_verify(struct seal *s, struct session *peer, uint32_t node_id,
 
 static enum seal_result handshake_take(struct seal *s, struct session *peer,
                                        struct bytes plain, uint64_t counter,
-                                       uint64_t now_ns,
+                                       uint64_t source, uint64_t now_ns,
                                        struct seal_opened *opened)
 {
     struct handshake h;
@@ -348,6 +438,8 @@ static enum seal_result handshake_take(struct seal *s, struct session *peer,
             return SEAL_HANDSHAKE;
         }
         peer_verify(s, peer, h.node_id, counter);
+        peer->source = source;
+        peer->heard_ns = now_ns;
         opened->node_id = h.node_id;
         result = SEAL_VERIFIED;
     }
@@ -390,18 +482,18 @@ static enum seal_result header_read(const struct seal *s, struct bytes datagram,
  * NULL: none does. A salt gets into the table only with a right tag. */
 static struct session *session_open(struct seal *s, const struct header *h,
                                     struct session *known,
-                                    struct bytes datagram, uint8_t *plain)
+                                    struct bytes datagram, uint64_t source,
+                                    uint8_t *plain)
 {
     struct session *peer =
         known != NULL ? known : session_candidate(&s->sessions);
     uint8_t aad[AAD_SIZE_MAX];
     struct bytes sealed = {datagram.p + HEADER_SIZE, datagram.n - HEADER_SIZE};
     bool same =
-        (known != NULL ||
-         aead_key(&peer->aead, &s->suite, bytes_of(s->key, sizeof s->key),
-                  bytes_of(h->salt, sizeof h->salt))) &&
+        (known != NULL || aead_key(&peer->aead, &s->suite, &s->packet_kdf,
+                                   bytes_of(h->salt, sizeof h->salt))) &&
         aead_open(&peer->aead, h->counter,
-                  aad_make(datagram.p, s->node_id, aad), sealed, plain);
+                  aad_make(datagram.p, source, s->node_id, aad), sealed, plain);
     if (known == NULL && same)
         session_adopt(&s->sessions, peer, h->salt);
     else if (known == NULL)
@@ -409,8 +501,38 @@ static struct session *session_open(struct seal *s, const struct header *h,
     return same ? peer : NULL;
 }
 
+/* SEAL_OK: the packet is worth the cost of its tag. */
+static enum seal_result admit(struct seal *s, struct session *peer,
+                              const struct header *h, size_t size,
+                              uint64_t now_ns)
+{
+    if (peer == NULL)
+        return pace_allows(&derive_pace, &s->derive_ns, now_ns) ? SEAL_OK
+                                                                : SEAL_LIMITED;
+    if (peer->state != SESSION_VERIFIED)
+        return worth_a_look(peer, size, now_ns) ? SEAL_OK : SEAL_LIMITED;
+    if (session_is_fresh(peer, h->counter))
+        return SEAL_OK;
+    peer->replays++;
+    return SEAL_REPLAY;
+}
+
+/* The source is under the tag; that of the newest packet is the present one. */
+static void heard(struct session *peer, uint64_t counter, uint64_t source,
+                  uint64_t now_ns, struct seal_opened *opened)
+{
+    opened->moved = counter > peer->highest && source != peer->source;
+    if (opened->moved) {
+        peer->source = source;
+        opened->node_id = peer->node_id;
+    }
+    peer->heard_ns = now_ns;
+    session_mark(peer, counter);
+}
+
 static enum seal_result datagram_open(struct seal *s, struct bytes datagram,
-                                      uint64_t now_ns, uint8_t *plain,
+                                      uint64_t source, uint64_t now_ns,
+                                      uint8_t *plain,
                                       struct seal_opened *opened)
 {
     struct header h;
@@ -418,19 +540,20 @@ static enum seal_result datagram_open(struct seal *s, struct bytes datagram,
     if (result != SEAL_OK)
         return result;
     struct session *peer = session_find(&s->sessions, h.salt);
-    bool verified = peer != NULL && peer->state == SESSION_VERIFIED;
-    if (verified && !session_is_fresh(peer, h.counter))
-        return SEAL_REPLAY;
-    peer = session_open(s, &h, peer, datagram, plain);
+    result = admit(s, peer, &h, datagram.n, now_ns);
+    if (result != SEAL_OK)
+        return result;
+    peer = session_open(s, &h, peer, datagram, source, plain);
     if (peer == NULL)
         return SEAL_BAD_DIGEST;
     session_touch(&s->sessions, peer);
+    bool verified = peer->state == SESSION_VERIFIED;
     if (verified)
-        session_mark(peer, h.counter);
+        heard(peer, h.counter, source, now_ns, opened);
     size_t size = datagram.n - SEAL_OVERHEAD;
     if (plain[0] >= SEAL_KIND_HANDSHAKE)
-        return handshake_take(s, peer, bytes_of(plain, size), h.counter, now_ns,
-                              opened);
+        return handshake_take(s, peer, bytes_of(plain, size), h.counter, source,
+                              now_ns, opened);
     if (!verified) {
         challenge_send(s, peer, now_ns, opened);
         return SEAL_UNVERIFIED;
@@ -441,14 +564,30 @@ static enum seal_result datagram_open(struct seal *s, struct bytes datagram,
 }
 
 enum seal_result seal_open(struct seal *s, struct bytes datagram,
-                           uint64_t now_ns, uint8_t *plain,
+                           uint64_t source, uint64_t now_ns, uint8_t *plain,
                            struct seal_opened *opened)
 {
     opened->plain_size = opened->reply_size = 0;
     opened->node_id = 0;
-    enum seal_result result = datagram_open(s, datagram, now_ns, plain, opened);
+    opened->moved = false;
+    enum seal_result result =
+        datagram_open(s, datagram, source, now_ns, plain, opened);
     s->counts[result]++;
     return result;
+}
+
+void seal_forget_silent(struct seal *s, const uint32_t *members,
+                        uint32_t member_count, uint64_t now_ns)
+{
+    struct session *next, *peer = s->sessions.lists[SESSION_VERIFIED].newest;
+    for (; peer != NULL; peer = next) {
+        bool member = false;
+        next = peer->older;
+        for (uint32_t i = 0; i < member_count && !member; i++)
+            member = members[i] == peer->node_id;
+        if (!member && now_ns - peer->heard_ns >= silent_ns)
+            session_drop(&s->sessions, peer);
+    }
 }
 
 /* --- figures -------------------------------------------------------------- */
@@ -462,6 +601,20 @@ uint64_t seal_conflicts(const struct seal *s, uint32_t *node_id)
 {
     *node_id = s->conflict_node;
     return s->conflicts;
+}
+
+uint64_t seal_replays(struct seal *s, uint32_t *node_id)
+{
+    uint64_t most = 0;
+    for (struct session *peer = s->sessions.lists[SESSION_VERIFIED].newest;
+         peer != NULL; peer = peer->older) {
+        if (peer->replays > most) {
+            most = peer->replays;
+            *node_id = peer->node_id;
+        }
+        peer->replays = 0;
+    }
+    return most;
 }
 
 const char *seal_result_name(enum seal_result result)
@@ -487,6 +640,8 @@ const char *seal_result_name(enum seal_result result)
         return "replay";
     case SEAL_OWN:
         return "own";
+    case SEAL_LIMITED:
+        return "strangers not looked at";
     case SEAL_RESULT_COUNT:
         break;
     }

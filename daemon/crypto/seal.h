@@ -3,11 +3,16 @@
  *
  * Every packet is encrypted and authenticated with a key that is derived
  * (HKDF-SHA-256) from the cluster's key and a salt that its sender drew at its
- * start; the nonce is the sender's packet counter. A receiver acts on nothing
- * from a salt it has not verified: it answers with a challenge, and only the
- * process that owns the salt now can echo it. So a recording, of this run or an
- * earlier one, changes nothing: within a session the replay window refuses it,
- * and a dead session cannot answer. Layout and proof: doc/wire.md.
+ * start; the nonce is the sender's packet counter. The tag covers the address
+ * that its sender sends from, so that nobody else can relay it. A receiver acts
+ * on nothing from a salt it has not verified: it answers with a challenge, and
+ * only the process that owns the salt now can echo it. So a recording, of this
+ * run or an earlier one, changes nothing: within a session the replay window
+ * refuses it, and a dead session cannot answer. What strangers may cost is
+ * bounded, whatever they send. Layout and proof: doc/wire.md.
+ *
+ * A `source` is the UDP address that a datagram comes from, as a number that
+ * all nodes make the same way: net_source().
  *
  * Does no I/O and reads no clock. Owner: protocol thread. */
 #ifndef DAEMON_CRYPTO_SEAL_H
@@ -30,13 +35,19 @@ enum {
 
 enum seal_cipher { SEAL_AES_256_GCM, SEAL_CHACHA20_POLY1305 };
 
+/* Of one start of one process; drawn by chance, never used before. */
+struct seal_secrets {
+    uint8_t salt[SEAL_SALT_SIZE];
+    uint8_t cookie_key[32];
+};
+
 struct seal_config {
     uint32_t node_id;
     uint32_t node_max; /* verified sessions kept */
     enum seal_cipher cipher;
-    const uint8_t *key;           /* SEAL_KEY_SIZE bytes, borrowed */
-    uint8_t salt[SEAL_SALT_SIZE]; /* random, never used before */
-    uint8_t cookie_key[32];       /* random */
+    const uint8_t *key; /* SEAL_KEY_SIZE bytes, borrowed */
+    uint64_t source;    /* what this node's packets come from */
+    struct seal_secrets secrets;
 };
 
 struct seal;
@@ -44,6 +55,16 @@ struct seal;
 /* NULL: no memory, or the library lacks the cipher. */
 struct seal *seal_new(const struct seal_config *config);
 void seal_free(struct seal *s); /* wipes every key */
+
+/* This node sends from another address now. */
+void seal_move(struct seal *s, uint64_t source);
+
+/* As if this process had started again, for its memory may be a copy of an
+ * earlier state (a virtual machine that was set back). It takes another salt,
+ * or its packets would have nonces that were used. No peer stays verified, as
+ * packets that came in between would pass for news. False: no memory, nothing
+ * done. */
+bool seal_renew(struct seal *s, const struct seal_secrets *secrets);
 
 /* Seals `plain` (not empty, first byte below SEAL_KIND_HANDSHAKE) into `out`
  * (plain.n + SEAL_OVERHEAD bytes, elsewhere); gives that size. */
@@ -65,23 +86,30 @@ enum seal_result {
     SEAL_BAD_DIGEST, /* the tag is wrong: "invalid digest" */
     SEAL_REPLAY,     /* had it, or too old to tell */
     SEAL_OWN,        /* sent by this process */
+    SEAL_LIMITED,    /* of a stranger, and too many come to look at each */
     SEAL_RESULT_COUNT
 };
 
 struct seal_opened {
     size_t plain_size; /* SEAL_OK */
     uint32_t node_id;  /* SEAL_OK, SEAL_VERIFIED: the sender */
+    bool moved;        /* node_id's, verified, sends from another address now */
     /* A sealed packet to send to the datagram's source address; 0: none. */
     size_t reply_size;
     uint8_t reply[SEAL_HANDSHAKE_SIZE_MAX];
 };
 
 /* Opens one datagram. `plain` has room for datagram.n bytes. Nothing inside is
- * read before the tag is checked. Challenges are paced by now_ns (one per
- * session per 10 ms). */
+ * read before the tag is checked. What is done for senders that are not
+ * verified is paced by now_ns. */
 enum seal_result seal_open(struct seal *s, struct bytes datagram,
-                           uint64_t now_ns, uint8_t *plain,
+                           uint64_t source, uint64_t now_ns, uint8_t *plain,
                            struct seal_opened *opened);
+
+/* Sessions of nodes that are not among `members`, and were not heard for ten
+ * seconds, must be verified again. */
+void seal_forget_silent(struct seal *s, const uint32_t *members,
+                        uint32_t member_count, uint64_t now_ns);
 
 /* A packet for all that says only "this salt is new": those who hear it send
  * their challenge before the first join. Gives its size. */
@@ -94,6 +122,10 @@ const uint64_t *seal_counts(const struct seal *s);
  * this process's), and the last such id. Their sessions replace each other:
  * every change is counted. */
 uint64_t seal_conflicts(const struct seal *s, uint32_t *node_id);
+
+/* The node with the most repeated packets since the last call: how many, and
+ * its id. */
+uint64_t seal_replays(struct seal *s, uint32_t *node_id);
 
 const char *seal_result_name(enum seal_result result);
 

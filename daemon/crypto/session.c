@@ -113,6 +113,13 @@ void session_drop(struct session_table *t, struct session *s)
     state_set(t, s, SESSION_FREE);
 }
 
+void session_drop_all(struct session_table *t)
+{
+    for (uint32_t i = 0; i < t->size; i++)
+        if (t->all[i].state != SESSION_FREE)
+            session_drop(t, &t->all[i]);
+}
+
 struct session *session_candidate(const struct session_table *t)
 {
     struct session *s = t->lists[SESSION_FREE].newest;
@@ -126,9 +133,9 @@ void session_adopt(struct session_table *t, struct session *s,
     CHECK(s->state == SESSION_FREE);
     memcpy(s->salt, salt, SEAL_SALT_SIZE);
     s->generation = s->generation_ns = 0;
-    s->challenge_ns = s->answer_ns = 0;
+    s->challenge_ns = s->answer_ns = s->open_ns = 0;
     s->challenged = false;
-    s->answers = 0;
+    s->answers = s->opened = 0;
     s->node_id = 0;
     struct session **bucket = &t->buckets[bucket_of(salt)];
     s->bucket_next = *bucket;
@@ -157,7 +164,7 @@ void session_verify(struct session_table *t, struct session *s,
     }
     s->node_id = node_id;
     s->floor = s->highest = counter;
-    s->generation = 0;
+    s->generation = s->replays = 0;
     memset(s->window, 0, sizeof s->window);
     state_set(t, s, SESSION_VERIFIED);
     if (t->lists[SESSION_VERIFIED].count > t->verified_max)

@@ -36,9 +36,13 @@ struct session {
     uint64_t challenge_ns, answer_ns;
     bool challenged;
     uint32_t answers; /* within the period that began at answer_ns */
+    uint32_t opened;  /* packets, within the one that began at open_ns */
+    uint64_t open_ns;
 
     /* Once verified. */
     uint32_t node_id;
+    uint64_t source; /* of the newest packet */
+    uint64_t heard_ns, replays;
     bool has_replaced;
     uint8_t replaced_salt[SEAL_SALT_SIZE]; /* the node's session before */
     uint64_t floor;   /* counters up to here are refused for ever */
@@ -82,6 +86,7 @@ void session_touch(struct session_table *t, struct session *s);
 void session_verify(struct session_table *t, struct session *s,
                     uint32_t node_id, uint64_t counter);
 void session_drop(struct session_table *t, struct session *s);
+void session_drop_all(struct session_table *t);
 
 /* The replay window of a verified session. */
 bool session_is_fresh(const struct session *s, uint64_t counter);

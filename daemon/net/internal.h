@@ -131,8 +131,15 @@ struct watch {
     bool lost, down, narrow, failing; /* as the log was told */
 };
 
+/* The node list, for a look at each datagram: by a hash of the address, 0: a
+ * free place. */
+struct listed {
+    in_addr_t places[4 * NET_PEER_MAX];
+};
+
 struct net {
     struct net_config config; /* its `nodes` is a copy */
+    struct listed listed;
     struct attachment at;
     struct watch watch;
     uint32_t payload_size;

@@ -48,6 +48,21 @@ static uint32_t payload_size(uint32_t interface_mtu, uint32_t mtu)
     return mtu < MTU_MIN ? 0 : mtu - NET_UDP_HEADERS;
 }
 
+static uint32_t listed_place(in_addr_t address)
+{
+    return (ntohl(address) * UINT32_C(2654435761) >> 16) % (4 * NET_PEER_MAX);
+}
+
+static void listed_make(struct listed *l, const struct net_config *c)
+{
+    for (uint32_t i = 0; i < c->node_count; i++) {
+        uint32_t at = listed_place(c->nodes[i].s_addr);
+        while (l->places[at] != 0)
+            at = (at + 1) % (4 * NET_PEER_MAX);
+        l->places[at] = c->nodes[i].s_addr;
+    }
+}
+
 static int net_allocate(struct net *n, const struct net_config *c)
 {
     size_t count = c->multicast ? 0 : c->node_count;
@@ -60,6 +75,7 @@ static int net_allocate(struct net *n, const struct net_config *c)
         memcpy(n->nodes, c->nodes, count * sizeof *n->nodes);
     n->config.nodes = n->nodes;
     n->config.node_count = (uint32_t)count;
+    listed_make(&n->listed, &n->config);
     return 0;
 }
 
@@ -221,6 +237,22 @@ const struct net_stats *net_stats_get(const struct net *n)
 }
 
 /* --- peers ---------------------------------------------------------------- */
+
+struct sockaddr_in net_own_address(const struct net *n)
+{
+    return address_of(n->at.interface.address, (uint16_t)(n->config.port + 1));
+}
+
+bool net_is_listed(const struct net *n, const struct sockaddr_in *source)
+{
+    in_addr_t address = source->sin_addr.s_addr;
+    uint32_t at = listed_place(address);
+    if (n->config.node_count == 0)
+        return true;
+    while (n->listed.places[at] != 0 && n->listed.places[at] != address)
+        at = (at + 1) % (4 * NET_PEER_MAX);
+    return n->listed.places[at] != 0;
+}
 
 uint32_t peer_index(const struct peers *p, uint32_t node_id)
 {

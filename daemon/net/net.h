@@ -64,6 +64,19 @@ int net_fd(const struct net *n, enum net_channel channel);
 
 /* --- peers: where a node's token socket is ------------------------------ */
 
+/* A UDP address as a number that is the same on every node. */
+static inline uint64_t net_source(const struct sockaddr_in *address)
+{
+    return (uint64_t)ntohl(address->sin_addr.s_addr) << 16 |
+           ntohs(address->sin_port);
+}
+
+/* What this node's datagrams come from. */
+struct sockaddr_in net_own_address(const struct net *n);
+
+/* Unicast: is that host in the list of nodes? Else: true. */
+bool net_is_listed(const struct net *n, const struct sockaddr_in *source);
+
 /* Called with the source of a verified packet. A node's last address counts. */
 void net_peer_learn(struct net *n, uint32_t node_id,
                     const struct sockaddr_in *source);

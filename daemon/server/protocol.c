@@ -18,12 +18,13 @@
 
 enum {
     DATAGRAM_SIZE_MAX = 65536,
-    /* Reads of the data socket between two looks at all else: a stranger who
-     * fills it must not hold up clients, timers and signals. */
-    DATA_ROUNDS_MAX = 64,
     LEAVE_COUNT = 3,
     LOOKS_PER_POLL = 16, /* a system call costs as much as some looks */
 };
+
+/* How long the data socket is read before all else is looked at: a stranger
+ * that fills it must not hold up the token, clients, timers and signals. */
+static const uint64_t data_max_ns = 10000000;
 
 /* How long after the last submission clients are expected to go on: two
  * wake-ups of a sleeping processor. */
@@ -37,6 +38,9 @@ static const uint64_t awake_max_ns = 20000000, rest_ns = 2500000;
 /* Peers answer the hello within a round trip; the first join follows it. */
 static const uint64_t hello_ns = 20000000;
 
+/* Between two looks for silent peers. */
+static const uint64_t peers_check_ns = 1000000000;
+
 struct protocol {
     struct protocol_parts p;
     uint64_t now_ns, wake_ns, start_ns;
@@ -48,6 +52,8 @@ struct protocol {
     uint64_t report_ns;           /* of the next report_tick() */
     bool leaving;
     struct report report;
+    uint64_t peers_ns; /* of the next peers_check() */
+    uint32_t member_count, members[TOTEM_NODES_MAX]; /* regular configuration */
     uint64_t ring_seq_noted;
     uint8_t plain[DATAGRAM_SIZE_MAX];
 };
@@ -88,6 +94,15 @@ static void send_all(struct protocol *p, const struct totem_out *out)
         net_flush(p->p.net);
 }
 
+static void members_note(struct protocol *p,
+                         const struct totem_configuration *c)
+{
+    if (c->transitional)
+        return;
+    p->member_count = c->member_count;
+    memcpy(p->members, c->members, c->member_count * sizeof *p->members);
+}
+
 static void event_one(struct protocol *p, const struct totem_event *event)
 {
     struct group_event g;
@@ -100,8 +115,10 @@ static void event_one(struct protocol *p, const struct totem_event *event)
                         event->mismatch.packet_size_max, p->now_ns);
     if (event->kind == TOTEM_EVENT_LINK)
         report_link(&p->report, event);
-    if (event->kind == TOTEM_EVENT_CONFIGURATION)
+    if (event->kind == TOTEM_EVENT_CONFIGURATION) {
+        members_note(p, event->configuration);
         report_configuration(&p->report, event->configuration);
+    }
     group_receive(p->p.group, event);
     while (group_next(p->p.group, &g))
         server_deliver(p->p.server, &g);
@@ -154,11 +171,17 @@ static void datagram(struct protocol *p, const struct net_datagram *d)
     struct seal_opened opened;
     if (d->data.n > sizeof p->plain)
         return;
+    if (!net_is_listed(p->p.net, &d->source)) {
+        report_unlisted(&p->report, &d->source, p->now_ns);
+        return;
+    }
     enum seal_result result =
-        seal_open(p->p.seal, d->data, p->now_ns, p->plain, &opened);
+        seal_open(p->p.seal, d->data, net_source(&d->source), p->now_ns,
+                  p->plain, &opened);
+    if (opened.moved)
+        net_peer_learn(p->p.net, opened.node_id, &d->source);
     switch (result) {
     case SEAL_OK:
-        net_peer_learn(p->p.net, opened.node_id, &d->source);
         if (p->start_ns == 0)
             step(p, (struct totem_in){.kind = TOTEM_IN_PACKET,
                                       .node_id = opened.node_id,
@@ -180,6 +203,7 @@ static void datagram(struct protocol *p, const struct net_datagram *d)
     case SEAL_FOREIGN:
     case SEAL_REPLAY:
     case SEAL_OWN:
+    case SEAL_LIMITED:
     case SEAL_RESULT_COUNT:
         break;
     }
@@ -200,11 +224,10 @@ static void receive(struct protocol *p, enum net_channel channel)
  * far as the kernel has it: then the aru it gets from here is true. */
 static void receive_all(struct protocol *p, bool token)
 {
-    for (int i = 0; i < DATA_ROUNDS_MAX; i++) {
+    uint64_t end_ns = p->now_ns + data_max_ns;
+    do
         receive(p, NET_DATA);
-        if (!net_more(p->p.net))
-            break;
-    }
+    while (net_more(p->p.net) && p->now_ns < end_ns);
     if (token)
         receive(p, NET_TOKEN);
 }
@@ -241,6 +264,25 @@ static void leave(struct protocol *p)
     report_statistics(&p->report, p->longest_round_ns);
 }
 
+/* --- peers ---------------------------------------------------------------- */
+
+static void hello(struct protocol *p)
+{
+    uint8_t packet[SEAL_HANDSHAKE_SIZE_MAX];
+    size_t n = seal_hello(p->p.seal, packet);
+    memcpy(net_claim(p->p.net, n), packet, n);
+    net_commit_all(p->p.net, n);
+    memcpy(net_claim(p->p.net, n), packet, n);
+    net_commit_peers(p->p.net, n);
+    net_flush(p->p.net);
+}
+
+static void peers_check(struct protocol *p)
+{
+    seal_forget_silent(p->p.seal, p->members, p->member_count, p->now_ns);
+    p->peers_ns = p->now_ns + peers_check_ns;
+}
+
 /* --- time ----------------------------------------------------------------- */
 
 /* A process that was stopped, or moved to another host, finds its sockets full
@@ -268,6 +310,8 @@ static void timers(struct protocol *p)
         start(p);
     if (p->start_ns == 0 && p->now_ns >= p->wake_ns)
         step(p, (struct totem_in){.kind = TOTEM_IN_TIMEOUT});
+    if (p->now_ns >= p->peers_ns)
+        peers_check(p);
     if (p->now_ns >= p->report_ns)
         p->report_ns = report_tick(&p->report, p->now_ns);
 }
@@ -297,6 +341,7 @@ static uint64_t sleep_until(struct protocol *p)
             wake = earlier(wake, doze_end);
     }
     wake = earlier(wake, server_wake_ns(p->p.server, p->now_ns));
+    wake = earlier(wake, p->peers_ns);
     return earlier(wake, p->report_ns);
 }
 
@@ -397,17 +442,6 @@ static int sources_add(struct protocol *p)
     return rc;
 }
 
-static void hello(struct protocol *p)
-{
-    uint8_t packet[SEAL_HANDSHAKE_SIZE_MAX];
-    size_t n = seal_hello(p->p.seal, packet);
-    memcpy(net_claim(p->p.net, n), packet, n);
-    net_commit_all(p->p.net, n);
-    memcpy(net_claim(p->p.net, n), packet, n);
-    net_commit_peers(p->p.net, n);
-    net_flush(p->p.net);
-}
-
 static void address_tell(struct protocol *p)
 {
     struct in_addr address = net_local_address(p->p.net);
@@ -426,6 +460,8 @@ static void follow(struct protocol *p)
     loop_remove(p->p.loop, net_fd(p->p.net, NET_TOKEN));
     loop_remove(p->p.loop, net_fd(p->p.net, NET_DATA));
     net_follow(p->p.net);
+    struct sockaddr_in own = net_own_address(p->p.net);
+    seal_move(p->p.seal, net_source(&own));
     address_tell(p);
     hello(p);
     int rc = channels_add(p);
@@ -496,6 +532,7 @@ int protocol_run(const struct protocol_parts *parts)
     p->spin.costly = true;
     p->wake_ns = UINT64_MAX;
     p->start_ns = p->now_ns + hello_ns;
+    p->peers_ns = p->now_ns + peers_check_ns;
     report_init(&p->report, &p->p, p->now_ns);
     p->report_ns = report_tick(&p->report, p->now_ns);
     int rc = sources_add(p);

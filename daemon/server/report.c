@@ -157,9 +157,26 @@ void report_refused(struct report *r, enum seal_result why,
     else
         log_write(LOG_LEVEL_ERROR, "CRYPTO",
                   "invalid digest from %s: its key is not ours; install the "
-                  "same authkey, and set the same cipher, on every node (%u "
+                  "same authkey, and set the same cipher, on every node; or "
+                  "something on the way gives its packets another address (%u "
                   "more not logged)",
                   ip, suppressed);
+}
+
+void report_unlisted(struct report *r, const struct sockaddr_in *source,
+                     uint64_t now_ns)
+{
+    uint32_t suppressed;
+    char ip[INET_ADDRSTRLEN];
+    r->unlisted++;
+    if (!log_limit_pass(&r->unlisted_limit, now_ns, 1, &suppressed))
+        return;
+    inet_ntop(AF_INET, &source->sin_addr, ip, sizeof ip);
+    log_write(LOG_LEVEL_WARNING, "NET",
+              "packet from %s, which is not in the list of nodes: if it is a "
+              "node of this cluster, put it in the list on every node (%u more "
+              "not logged)",
+              ip, suppressed);
 }
 
 /* --- what no packet tells ------------------------------------------------- */
@@ -291,7 +308,7 @@ static void net_statistics(const struct net_stats *n, uint64_t longest_round_ns)
               n->errors_ignored, n->unknown_peer, longest_round_ns / 1000);
 }
 
-static void seal_statistics(const struct seal *seal)
+static void seal_statistics(const struct seal *seal, uint64_t unlisted)
 {
     const uint64_t *counts = seal_counts(seal);
     uint32_t node_id;
@@ -304,6 +321,9 @@ static void seal_statistics(const struct seal *seal)
         log_write(LOG_LEVEL_INFO, "CRYPTO",
                   "node id in two processes: %" PRIu64 ", the last %u",
                   conflicts, node_id);
+    if (unlisted > 0)
+        log_write(LOG_LEVEL_INFO, "CRYPTO",
+                  "of hosts not in the list of nodes: %" PRIu64, unlisted);
 }
 
 static void group_statistics(const struct group_stats *g)
@@ -338,7 +358,7 @@ void report_statistics(const struct report *r, uint64_t longest_round_ns)
     const struct protocol_parts *p = r->parts;
     totem_statistics(totem_stats_get(p->totem));
     net_statistics(net_stats_get(p->net), longest_round_ns);
-    seal_statistics(p->seal);
+    seal_statistics(p->seal, r->unlisted);
     group_statistics(group_stats_get(p->group));
     server_statistics(server_stats_get(p->server));
     log_write(LOG_LEVEL_INFO, "LOG",

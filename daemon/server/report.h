@@ -10,6 +10,8 @@
 struct report {
     const struct protocol_parts *parts;
     struct log_limit digest_limit, version_limit, mismatch_limit;
+    struct log_limit unlisted_limit;
+    uint64_t unlisted;
     uint64_t conflicts; /* of node ids, told so far */
 
     /* While there is no ring with another node: since when, what had been heard
@@ -40,9 +42,13 @@ void report_link(const struct report *r, const struct totem_event *event);
 void report_refused(struct report *r, enum seal_result why,
                     const struct sockaddr_in *source, uint64_t now_ns);
 
+/* A packet from a host that is not in the list of nodes. */
+void report_unlisted(struct report *r, const struct sockaddr_in *source,
+                     uint64_t now_ns);
+
 /* Looks for what an operator should know and no packet tells by itself: two
- * processes with one node id, a node that stays alone. Gives when to call it
- * again. */
+ * processes with one node id, packets that come again, a node that stays alone.
+ * Gives when to call it again. */
 uint64_t report_tick(struct report *r, uint64_t now_ns);
 
 /* `longest_round_ns`: the protocol thread's, waiting not counted. */

@@ -15,6 +15,8 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum {
+    VICTIM = 1, /* node ids, and sources */
+    PEER = 7,
     SIZE_MAX_BYTES = 65536,
     SALT_AT = 8,
     RESPONSE_AT = 36,
@@ -32,20 +34,24 @@ static struct seal *seal_make(uint32_t node_id)
     struct seal_config c = {.node_id = node_id,
                             .node_max = 4,
                             .key = key,
-                            .salt = {0, (uint8_t)node_id}};
+                            .source = node_id,
+                            .secrets = {.salt = {0, (uint8_t)node_id}}};
     struct seal *s = seal_new(&c);
     CHECK(s != NULL);
     return s;
 }
 
+/* As if it came from node 7, or a stranger there. */
 static enum seal_result give(struct bytes datagram, struct seal_opened *opened)
 {
     uint8_t *plain = malloc(datagram.n + 1);
     CHECK(plain != NULL);
     now_ns += 20000000;
-    enum seal_result r = seal_open(victim, datagram, now_ns, plain, opened);
+    enum seal_result r =
+        seal_open(victim, datagram, PEER, now_ns, plain, opened);
     CHECK(r < SEAL_RESULT_COUNT);
     CHECK(opened->reply_size <= SEAL_HANDSHAKE_SIZE_MAX);
+    CHECK(!opened->moved);
     CHECK(r != SEAL_OK || opened->plain_size == datagram.n - SEAL_OVERHEAD);
     free(plain);
     return r;
@@ -54,20 +60,23 @@ static enum seal_result give(struct bytes datagram, struct seal_opened *opened)
 /* A peer that the victim has verified, and whose packets can be forged. */
 static void setup(void)
 {
-    struct seal *peer = seal_make(7);
+    struct seal *peer = seal_make(PEER);
+    struct kdf kdf;
     uint8_t packet[SEAL_HANDSHAKE_SIZE_MAX], plain[SEAL_HANDSHAKE_SIZE_MAX];
     struct seal_opened a, b;
-    victim = seal_make(1);
+    victim = seal_make(VICTIM);
     size_t n = seal_hello(peer, packet);
     give((struct bytes){packet, n}, &a);
     struct bytes challenge = {a.reply, a.reply_size};
-    seal_open(peer, challenge, 1, plain, &b);
+    seal_open(peer, challenge, VICTIM, 1, plain, &b);
     struct bytes response = {b.reply, b.reply_size};
     CHECK(give(response, &a) == SEAL_VERIFIED);
-    forge_init(&verified, (struct bytes){packet, n}, key, packet + 4);
+    forge_init(&verified, (struct bytes){packet, n}, key, packet + 4, PEER);
+    forge_kdf(&kdf, key);
     CHECK(aead_init(&reader, &verified.suite, false));
-    CHECK(aead_key(&reader, &verified.suite, (struct bytes){key, sizeof key},
+    CHECK(aead_key(&reader, &verified.suite, &kdf,
                    (struct bytes){challenge.p + 4, SEAL_SALT_SIZE}));
+    kdf_deinit(&kdf);
     counter = 1000;
     seal_free(peer);
 }
@@ -89,7 +98,7 @@ static void stranger_init(struct forge *f)
     uint8_t salt[SEAL_SALT_SIZE] = {0xEE};
     memcpy(salt + 1, &counter, sizeof counter);
     forge_init(f, (struct bytes){verified.front, sizeof verified.front}, key,
-               salt);
+               salt, PEER);
 }
 
 /* Has itself challenged, and puts the cookie where the response has it. */
@@ -101,11 +110,15 @@ static void cookie_insert(struct forge *f, uint8_t *plain, size_t size)
     size_t n = forge_packet(f, ++counter, (struct bytes){hello, 1}, packet);
     CHECK(give((struct bytes){packet, n}, &opened) == SEAL_UNVERIFIED);
     CHECK(opened.reply_size > 0);
-    struct bytes header = {opened.reply, 24};
+    uint8_t aad[32];
+    struct writer w = writer_of(aad, sizeof aad);
+    write_bytes(&w, (struct bytes){opened.reply, 24});
+    write_u64(&w, VICTIM);
     struct bytes sealed = {opened.reply + 24, opened.reply_size - 24};
-    struct reader r = reader_of(header);
+    struct reader r = reader_of((struct bytes){opened.reply, 24});
     read_bytes(&r, 16);
-    CHECK(aead_open(&reader, read_u64(&r), header, sealed, opened_plain));
+    CHECK(aead_open(&reader, read_u64(&r), (struct bytes){aad, sizeof aad},
+                    sealed, opened_plain));
     if (size >= RESPONSE_AT + COOKIE_SIZE)
         memcpy(plain + RESPONSE_AT, opened_plain + SALT_AT + SEAL_SALT_SIZE,
                COOKIE_SIZE);

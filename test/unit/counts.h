@@ -297,9 +297,9 @@ STAGED(size_t, seal_packet_to, SEAL,
        (struct seal * s, uint32_t id, struct bytes plain, uint8_t *out),
        (s, id, plain, out))
 STAGED(enum seal_result, seal_open, OPEN,
-       (struct seal * s, struct bytes d, uint64_t now_ns, uint8_t *plain,
-        struct seal_opened *o),
-       (s, d, now_ns, plain, o))
+       (struct seal * s, struct bytes d, uint64_t source, uint64_t now_ns,
+        uint8_t *plain, struct seal_opened *o),
+       (s, d, source, now_ns, plain, o))
 STAGED(uint8_t *, net_claim, SEND, (struct net * n, size_t size), (n, size))
 STAGED_VOID(net_flush, SEND, (struct net * n), (n))
 STAGED(uint32_t, net_receive, RECEIVE,
@@ -400,8 +400,9 @@ static void make_core(struct node *n, struct protocol_parts *parts)
                              .node_max = 8,
                              .message_size_max =
                                  MESSAGE_MAX + GROUP_SERVICE_HEADER_MAX};
-    memset(s.salt, (int)id, sizeof s.salt);
-    memset(s.cookie_key, (int)id, sizeof s.cookie_key);
+    struct sockaddr_in own = net_own_address(parts->net);
+    memset(&s.secrets, (int)id, sizeof s.secrets);
+    s.source = net_source(&own);
     parts->seal = seal_new(&s);
     parts->totem = totem_new(&t);
     parts->group = group_new(&g);

@@ -286,6 +286,37 @@ static void test_peers(void)
     net_close(n);
 }
 
+/* With a list of nodes only these are heard; else all. */
+static void test_listed(void)
+{
+    enum { COUNT = 200 };
+    struct in_addr many[COUNT];
+    struct net_config c = config_of(0);
+    struct net *n = node_open(&c);
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(1)};
+    for (int i = 0; i < NODE_MAX; i++) {
+        a.sin_addr = addresses[i];
+        CU_ASSERT(net_is_listed(n, &a));
+    }
+    a.sin_addr.s_addr = htonl(0x7f000001);
+    CU_ASSERT(!net_is_listed(n, &a));
+    net_close(n);
+
+    for (uint32_t i = 0; i < COUNT; i++)
+        many[i].s_addr = htonl(0x7f000002 + i * 256);
+    c.nodes = many;
+    c.node_count = COUNT;
+    n = node_open(&c);
+    for (uint32_t i = 0; i < COUNT * 256; i++) {
+        a.sin_addr.s_addr = htonl(0x7f000002 + i);
+        CU_ASSERT_FATAL(net_is_listed(n, &a) == (i % 256 == 0));
+    }
+    net_close(n);
+
+    struct sockaddr_in own = at(0x0a000001, 5406);
+    CU_ASSERT(net_source(&own) == UINT64_C(0x0a000001151e));
+}
+
 /* --- multicast, between two namespaces ------------------------------------ */
 
 static int run(const char *format, int a)
@@ -567,6 +598,7 @@ static const struct unit_test tests[] = {
     {"discards, counts the kernel's drops", test_discard_and_drops},
     {"own node id", test_own_id},
     {"peers", test_peers},
+    {"listed nodes", test_listed},
     /* The last ones need namespaces of their own. */
     {"multicast", test_multicast},
     {"interface lost", test_interface_lost},
