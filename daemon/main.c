@@ -6,6 +6,7 @@
 #include "daemon/base/log.h"
 #include "daemon/base/random.h"
 #include "daemon/server/protocol.h"
+#include "daemon/server/renew.h"
 #include "daemon/server/wakeup.h"
 
 #include <arpa/inet.h>
@@ -502,6 +503,12 @@ static int signals_make(struct daemon *d)
 
 static int loop_make(struct daemon *d)
 {
+    d->parts.generation_fd = generation_open();
+    if (d->parts.generation_fd < 0)
+        log_write(LOG_LEVEL_DEBUG, "MAIN",
+                  "the kernel will not tell of a new generation of this "
+                  "virtual machine: %s",
+                  strerror(-d->parts.generation_fd));
     return loop_open(&d->parts.loop);
 }
 
@@ -538,6 +545,8 @@ static void unmake_all(struct daemon *d)
     loop_close(d->parts.loop);
     if (d->parts.signal_fd >= 0)
         close(d->parts.signal_fd);
+    if (d->parts.generation_fd >= 0)
+        close(d->parts.generation_fd);
     log_stop();
     config_free(&d->config);
 }
@@ -564,7 +573,7 @@ static int run(struct daemon *d, int start_fd)
 
 int main(int argc, char **argv)
 {
-    static struct daemon d = {.parts = {.signal_fd = -1}};
+    static struct daemon d = {.parts = {.signal_fd = -1, .generation_fd = -1}};
     /* A file that would be larger than its limit: the call fails, and what it
      * was for is reported. */
     signal(SIGXFSZ, SIG_IGN);

@@ -5,6 +5,8 @@
 #include "daemon/server/protocol.h"
 
 #include "daemon/base/log.h"
+#include "daemon/base/random.h"
+#include "daemon/server/renew.h"
 #include "daemon/server/report.h"
 #include "ipc/spin.h"
 
@@ -38,7 +40,7 @@ static const uint64_t awake_max_ns = 20000000, rest_ns = 2500000;
 /* Peers answer the hello within a round trip; the first join follows it. */
 static const uint64_t hello_ns = 20000000;
 
-/* Between two looks for silent peers. */
+/* Between two looks for silent peers, and for whether this node is silent. */
 static const uint64_t peers_check_ns = 1000000000;
 
 struct protocol {
@@ -52,6 +54,7 @@ struct protocol {
     uint64_t report_ns;           /* of the next report_tick() */
     bool leaving;
     struct report report;
+    struct renew renew;
     uint64_t peers_ns; /* of the next peers_check() */
     uint32_t member_count, members[TOTEM_NODES_MAX]; /* regular configuration */
     uint64_t ring_seq_noted;
@@ -264,7 +267,7 @@ static void leave(struct protocol *p)
     report_statistics(&p->report, p->longest_round_ns);
 }
 
-/* --- peers ---------------------------------------------------------------- */
+/* --- being set back ------------------------------------------------------- */
 
 static void hello(struct protocol *p)
 {
@@ -277,9 +280,29 @@ static void hello(struct protocol *p)
     net_flush(p->p.net);
 }
 
+/* See renew.h. */
+static void renew(struct protocol *p, const char *why)
+{
+    struct seal_secrets secrets;
+    if (!random_fill((uint8_t *)&secrets, sizeof secrets) ||
+        !seal_renew(p->p.seal, &secrets)) {
+        log_write(LOG_LEVEL_ERROR, "CRYPTO", "no new session: no memory");
+        return;
+    }
+    explicit_bzero(&secrets, sizeof secrets);
+    log_write(LOG_LEVEL_NOTICE, "CRYPTO",
+              "%s: this daemon begins a new session with every node", why);
+    hello(p);
+}
+
 static void peers_check(struct protocol *p)
 {
+    uint64_t heard = seal_counts(p->p.seal)[SEAL_OK];
+    bool alone =
+        p->member_count < 2 || totem_state_get(p->p.totem) != TOTEM_OPERATIONAL;
     seal_forget_silent(p->p.seal, p->members, p->member_count, p->now_ns);
+    if (renew_due(&p->renew, alone, heard, p->now_ns))
+        renew(p, "others are heard, but no ring forms");
     p->peers_ns = p->now_ns + peers_check_ns;
 }
 
@@ -296,6 +319,7 @@ static void pause_notice(struct protocol *p, uint64_t now_ns)
     log_write(LOG_LEVEL_WARNING, "MAIN",
               "this process was stopped for %llu ms; threw away %u old packets",
               (unsigned long long)(late / 1000000), thrown);
+    renew(p, "after the pause");
 }
 
 static void start(struct protocol *p)
@@ -414,7 +438,8 @@ enum source {
     SOURCE_TOKEN,
     SOURCE_DATA,
     SOURCE_SIGNAL,
-    SOURCE_MOVED
+    SOURCE_MOVED,
+    SOURCE_GENERATION
 };
 
 static int source_add(struct protocol *p, int fd, enum source source)
@@ -439,6 +464,8 @@ static int sources_add(struct protocol *p)
         rc = source_add(p, p->p.signal_fd, SOURCE_SIGNAL);
     if (rc == 0 && moved_fd >= 0)
         rc = source_add(p, moved_fd, SOURCE_MOVED);
+    if (rc == 0 && p->p.generation_fd >= 0)
+        rc = source_add(p, p->p.generation_fd, SOURCE_GENERATION);
     return rc;
 }
 
@@ -497,6 +524,11 @@ static void round_once(struct protocol *p)
             break;
         case SOURCE_MOVED:
             moved = true;
+            break;
+        case SOURCE_GENERATION:
+            if (generation_changed(p->p.generation_fd))
+                renew(p, "the hypervisor has set this machine back, or copied "
+                         "it");
             break;
         }
     }

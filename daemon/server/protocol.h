@@ -25,6 +25,7 @@ struct protocol_parts {
     struct ringstate *ringstate;
     uint32_t spin_ns; /* before it sleeps, if clients may go on; 0: never */
     int signal_fd; /* SIGTERM, SIGINT: leave; SIGUSR1: statistics to the log */
+    int generation_fd; /* generation_open(), or negative */
 };
 
 /* Runs until SIGTERM or SIGINT has come and the leave has been announced. 0, or

@@ -197,6 +197,26 @@ static void tell_conflicts(struct report *r)
     r->conflicts = conflicts;
 }
 
+/* A network may repeat a packet now and then. */
+enum { REPLAYS_TOLD = 1000 };
+
+static void tell_replays(const struct report *r)
+{
+    uint32_t node_id = 0;
+    uint64_t replays = seal_replays(r->parts->seal, &node_id);
+    char text[64];
+    if (replays < REPLAYS_TOLD)
+        return;
+    address_text(r, node_id, text, sizeof text);
+    log_write(LOG_LEVEL_WARNING, "CRYPTO",
+              "%" PRIu64 " packets of %s came a second time and were dropped: "
+              "somebody plays back what was overheard, the network repeats "
+              "packets (a loop of switches), or that host was set back to a "
+              "snapshot, and then begins a new session in seconds; if it "
+              "stays out of the ring, restart its daemon",
+              replays, text);
+}
+
 /* What helps most likely, by what came while this node was alone. */
 static const char *remedy(const uint64_t *heard)
 {
@@ -267,6 +287,7 @@ static void check_alone(struct report *r, uint64_t now_ns)
 uint64_t report_tick(struct report *r, uint64_t now_ns)
 {
     tell_conflicts(r);
+    tell_replays(r);
     check_alone(r, now_ns);
     return now_ns + alone_first_ns;
 }

@@ -403,6 +403,7 @@ static void make_core(struct node *n, struct protocol_parts *parts)
     struct sockaddr_in own = net_own_address(parts->net);
     memset(&s.secrets, (int)id, sizeof s.secrets);
     s.source = net_source(&own);
+    parts->generation_fd = -1;
     parts->seal = seal_new(&s);
     parts->totem = totem_new(&t);
     parts->group = group_new(&g);
