@@ -53,6 +53,7 @@ int attack_relay(const struct attack_options *o);
 /* The datagrams in a file that attack_record() wrote, of one source, or of any
  * (0). At least one, or the program ends. */
 struct recording *recording_read(const char *path, struct in_addr source);
+void recording_free(struct recording *all); /* NULL is fine */
 
 /* CLOCK_MONOTONIC. */
 uint64_t clock_ns(void);

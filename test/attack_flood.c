@@ -30,6 +30,12 @@ struct flood {
     uint8_t salt[SALT_SIZE];
 };
 
+static int by_size(const void *a, const void *b)
+{
+    const struct recorded *x = a, *y = b;
+    return (x->size > y->size) - (x->size < y->size);
+}
+
 /* The highest counter heard of whoever spoke last. */
 static void counter_find(struct flood *f)
 {
@@ -112,12 +118,13 @@ static void run_send(int fd, const struct attack_options *o, uint8_t *run,
 int attack_flood(const struct attack_options *o)
 {
     static uint8_t run[1500 * RUN_MAX + PACKET_SIZE_MAX];
-    static const struct in_addr anyone;
     struct flood f = {.o = o};
     int fd = socket_from(o->from);
     if (strcmp(o->kind, "foreign") != 0) {
-        f.heard = recording_read(o->file, anyone);
+        f.heard = recording_read(o->file, o->from);
         counter_find(&f);
+        qsort(f.heard->packets, f.heard->count, sizeof *f.heard->packets,
+              by_size); /* for long runs */
     }
     random_fill(run, sizeof run);
     uint64_t start = clock_ns(), sent = 0;
@@ -128,6 +135,7 @@ int attack_flood(const struct attack_options *o)
         sent += n;
         pace(start, sent, o->rate);
     }
+    recording_free(f.heard);
     printf("%s: %llu packets, %.0f a second\n", o->kind,
            (unsigned long long)sent,
            (double)sent * 1e9 / (double)(clock_ns() - start + 1));

@@ -117,6 +117,7 @@ int attack_icmp(const struct attack_options *o)
             sent += n;
         pace(start, sent, o->rate);
     }
+    recording_free(heard);
     printf("%llu ICMP packets, %.0f a second\n", (unsigned long long)sent,
            (double)sent * 1e9 / (double)(clock_ns() - start + 1));
     return 0;

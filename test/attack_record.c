@@ -25,7 +25,8 @@ static bool packet_keep(FILE *f, const uint8_t *packet, size_t size)
         return false;
     memcpy(&ip, packet, sizeof ip);
     size_t head = ip.ihl * 4u;
-    if (ip.protocol != IPPROTO_UDP || size < head + sizeof udp)
+    if (ip.version != 4 || ip.protocol != IPPROTO_UDP ||
+        size < head + sizeof udp)
         return false;
     memcpy(&udp, packet + head, sizeof udp);
     uint16_t port = ntohs(udp.dest);
@@ -44,10 +45,11 @@ static bool packet_keep(FILE *f, const uint8_t *packet, size_t size)
     return true;
 }
 
+/* What the host here sends counts, too: ETH_P_IP alone would leave it out. */
 int attack_record(const struct attack_options *o)
 {
     static uint8_t packet[PACKET_SIZE_MAX];
-    int fd = socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC, htons(ETH_P_IP));
+    int fd = socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC, htons(ETH_P_ALL));
     FILE *f = fopen(o->file, "wb");
     struct timeval wait = {.tv_usec = 100000};
     if (fd < 0 || f == NULL ||
@@ -100,4 +102,11 @@ struct recording *recording_read(const char *path, struct in_addr source)
         exit(2);
     }
     return all;
+}
+
+void recording_free(struct recording *all)
+{
+    for (size_t i = 0; all != NULL && i < all->count; i++)
+        free(all->packets[i].data);
+    free(all);
 }
