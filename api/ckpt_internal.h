@@ -11,6 +11,7 @@
 #define API_CKPT_INTERNAL_H
 
 #include "api/ais.h"
+#include "ipc/ckpt.h"
 
 #include <openais/saCkpt.h>
 

@@ -9,7 +9,7 @@
 #define API_CLIENT_H
 
 #include "ipc/arena.h"
-#include "ipc/messages.h"
+#include "ipc/connect.h"
 #include "ipc/ring.h"
 #include "ipc/segment.h"
 #include "ipc/spin.h"

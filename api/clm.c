@@ -5,6 +5,7 @@
  * that programs see and in what a track callback is given. Everything else is
  * done once; struct form says what differs. */
 #include "api/ais.h"
+#include "ipc/clm.h"
 
 #include <openais/saClm.h>
 

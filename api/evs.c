@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* evs.c - libevs: the EVS interface over a connection to the daemon. */
 #include "api/client.h"
+#include "ipc/evs.h"
 
 #include <corosync/evs.h>
 

@@ -3,7 +3,7 @@
 #ifndef IPC_CHANNEL_H
 #define IPC_CHANNEL_H
 
-#include "ipc/messages.h"
+#include "ipc/connect.h"
 
 #include <stdbool.h>
 #include <stddef.h>

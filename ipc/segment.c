@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "ipc/segment.h"
 
-#include "ipc/messages.h"
+#include "ipc/connect.h"
 
 #include <errno.h>
 #include <fcntl.h>

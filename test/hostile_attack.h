@@ -9,6 +9,9 @@
 #include "test/hostile.h"
 
 #include "ipc/channel.h"
+#include "ipc/ckpt.h"
+#include "ipc/clm.h"
+#include "ipc/evs.h"
 #include "ipc/ring.h"
 #include "ipc/segment.h"
 

@@ -5,6 +5,7 @@
 #include "test/hostile.h"
 
 #include "api/client.h"
+#include "ipc/clm.h"
 
 #include <corosync/evs.h>
 

@@ -14,7 +14,7 @@
 #define DAEMON_SERVER_SERVER_H
 
 #include "daemon/group/group.h"
-#include "ipc/messages.h"
+#include "ipc/clm.h"
 
 #include <stdbool.h>
 #include <stddef.h>

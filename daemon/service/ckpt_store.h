@@ -26,7 +26,7 @@
 #include "daemon/service/ckpt_index.h"
 #include "daemon/service/ckpt_timers.h"
 #include "ipc/arena.h"
-#include "ipc/messages.h"
+#include "ipc/ckpt.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>

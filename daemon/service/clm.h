@@ -28,7 +28,7 @@
 
 #include "daemon/base/bytes.h"
 #include "daemon/totem/totem.h"
-#include "ipc/messages.h"
+#include "ipc/clm.h"
 
 #include <stdbool.h>
 #include <stdint.h>

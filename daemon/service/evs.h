@@ -22,7 +22,7 @@
 
 #include "daemon/base/bytes.h"
 #include "daemon/totem/totem.h"
-#include "ipc/messages.h"
+#include "ipc/evs.h"
 
 #include <stdbool.h>
 #include <stdint.h>

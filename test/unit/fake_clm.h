@@ -10,6 +10,7 @@
 
 #include "daemon/base/check.h"
 #include "ipc/channel.h"
+#include "ipc/clm.h"
 #include "ipc/ring.h"
 #include "ipc/segment.h"
 
