@@ -38,7 +38,8 @@ obj = $(patsubst %.c,$(B)/%.o,$(wildcard $(1)))
 
 CORE     := $(call obj,daemon/totem/*.c daemon/group/*.c daemon/service/*.c)
 DAEMON   := $(call obj,daemon/*/*.c config/*.c ipc/*.c)
-CLIENT   := $(call obj,api/client.c api/dispatch.c api/handle.c ipc/*.c)
+CLIENT   := $(call obj,$(addprefix api/,connect.c submit.c request.c dispatch.c \
+            handle.c) ipc/*.c)
 EVS      := $(call obj,api/evs.c) $(CLIENT)
 SACLM    := $(call obj,api/clm.c api/ais.c) $(CLIENT)
 SACKPT   := $(call obj,api/ckpt.c api/ckpt_checkpoint.c api/ckpt_section.c \

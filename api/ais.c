@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "api/ais.h"
 
-#include <poll.h>
+#include <string.h>
 
 _Static_assert(SA_AIS_ERR_NO_SECTIONS == (int)CS_ERR_NO_SECTIONS, "results");
 
@@ -10,6 +10,15 @@ SaAisErrorT ais_error(cs_error_t error)
 {
     return error <= CS_ERR_NO_SECTIONS ? (SaAisErrorT)error
                                        : SA_AIS_ERR_LIBRARY;
+}
+
+/* The result that an answer begins with. */
+static SaAisErrorT reply_error(const void *answer)
+{
+    struct ipc_reply reply;
+
+    memcpy(&reply, answer, sizeof reply);
+    return ais_error(conn_error(reply.result));
 }
 
 bool ais_version_agree(SaVersionT *version, SaUint8T major_min,
@@ -32,26 +41,38 @@ SaAisErrorT ais_open(struct conn *c, enum ipc_service service)
     return error == CS_ERR_VERSION ? SA_AIS_ERR_LIBRARY : ais_error(error);
 }
 
-bool ais_daemon_is_gone(const struct conn *c)
+SaAisErrorT ais_request(struct conn *c, struct conn_call *call, void *reply,
+                        size_t size)
 {
-    struct pollfd p = {.fd = c->socket, .events = POLLRDHUP};
+    cs_error_t error;
 
-    return poll(&p, 1, 0) > 0 &&
-           (p.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
+    call->answer[0] = (struct iovec){reply, size};
+    error = conn_request(c, call);
+    if (error == CS_ERR_TOO_BIG)
+        return SA_AIS_ERR_NO_RESOURCES; /* larger than the ring */
+    if (error != CS_OK)
+        return ais_error(error);
+    return call->answer_size == size ? reply_error(reply) : SA_AIS_ERR_LIBRARY;
 }
 
-SaAisErrorT ais_request(struct conn *c, uint32_t type, const void *body,
-                        uint32_t body_size)
+SaAisErrorT ais_query(struct conn *c, struct conn_call *call, void *answer,
+                      size_t size, size_t *rest)
 {
-    struct ipc_reply reply = {.result = 0};
-    size_t size = 0;
-    cs_error_t error = conn_request(c, type, body, body_size, NULL, 0, &reply,
-                                    sizeof reply, &size);
+    cs_error_t error;
 
-    if (error == CS_OK)
-        error =
-            size == sizeof reply ? conn_error(reply.result) : CS_ERR_LIBRARY;
-    return ais_error(error);
+    conn_take_late(c);
+    call->answer[0] = (struct iovec){answer, size};
+    error = conn_query(c, call);
+    if (error != CS_OK)
+        return ais_error(error);
+    if (call->answer_size < sizeof(struct ipc_reply))
+        return SA_AIS_ERR_LIBRARY;
+    if (reply_error(answer) != SA_AIS_OK)
+        return reply_error(answer);
+    if (call->answer_size < size)
+        return SA_AIS_ERR_LIBRARY;
+    *rest = call->answer_size - size;
+    return SA_AIS_OK;
 }
 
 SaAisErrorT ais_dispatch_flags(SaDispatchFlagsT from, cs_dispatch_flags_t *to)

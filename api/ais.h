@@ -20,12 +20,16 @@ bool ais_version_agree(SaVersionT *version, SaUint8T major_min,
 /* conn_open() with the daemon's default rings. */
 SaAisErrorT ais_open(struct conn *c, enum ipc_service service);
 
-/* Looks at the socket: for functions that never ask the daemon. */
-bool ais_daemon_is_gone(const struct conn *c);
+/* A request, of which all is filled in but the answer. That is `size` bytes,
+ * which begin with a struct ipc_reply; its result is what is returned. */
+SaAisErrorT ais_request(struct conn *c, struct conn_call *call, void *reply,
+                        size_t size);
 
-/* A request that is answered by its result alone. */
-SaAisErrorT ais_request(struct conn *c, uint32_t type, const void *body,
-                        uint32_t body_size);
+/* A query, of which all is filled in but the first part of the answer: that
+ * gets `size` bytes, which begin with a struct ipc_reply. *rest is how many
+ * bytes have come behind them. */
+SaAisErrorT ais_query(struct conn *c, struct conn_call *call, void *answer,
+                      size_t size, size_t *rest);
 
 /* The flags of saXxxDispatch(), to be looked at before its handle; or
  * SA_AIS_ERR_INVALID_PARAM. */

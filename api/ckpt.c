@@ -236,48 +236,15 @@ SaAisErrorT sackpt_checkpoint_new(struct ckpt_instance *c, uint64_t instance,
 SaAisErrorT sackpt_request(struct ckpt_instance *c, struct conn_call *call,
                            struct ipc_ckpt_reply *reply)
 {
-    cs_error_t error;
-
-    call->answer[0] = (struct iovec){reply, sizeof *reply};
-    error = conn_call_request(&c->conn, call);
-    if (error == CS_OK && call->answer_size != sizeof *reply)
-        error = CS_ERR_LIBRARY;
-    if (error == CS_OK)
-        error = conn_error(reply->reply.result);
-    /* Larger than the ring. */
-    return error == CS_ERR_TOO_BIG ? SA_AIS_ERR_NO_RESOURCES : ais_error(error);
-}
-
-SaAisErrorT sackpt_query(struct ckpt_instance *c, struct conn_call *call,
-                         void *answer, size_t size, size_t *rest)
-{
-    struct ipc_reply reply;
-    cs_error_t error;
-
-    conn_take_late(&c->conn);
-    call->answer[0] = (struct iovec){answer, size};
-    error = conn_call_query(&c->conn, call);
-    if (error != CS_OK)
-        return ais_error(error);
-    if (call->answer_size < sizeof reply)
-        return SA_AIS_ERR_LIBRARY;
-    memcpy(&reply, answer, sizeof reply);
-    if (reply.result != IPC_OK)
-        return ais_error(conn_error(reply.result));
-    if (call->answer_size < size)
-        return SA_AIS_ERR_LIBRARY;
-    *rest = call->answer_size - size;
-    return SA_AIS_OK;
+    return ais_request(&c->conn, call, reply, sizeof *reply);
 }
 
 SaAisErrorT sackpt_simple_request(const struct use *u, uint32_t type,
                                   struct ipc_ckpt_request request,
                                   uint64_t end_ns)
 {
-    const struct iovec part = CONN_PART(&request, sizeof request);
     struct conn_call call = {.type = type,
-                             .parts = &part,
-                             .part_count = 1,
+                             .head = CONN_PART(&request, sizeof request),
                              .end_ns = end_ns,
                              .revoked = &u->checkpoint->closed};
     struct ipc_ckpt_reply reply;
@@ -289,9 +256,8 @@ SaAisErrorT sackpt_simple_request(const struct use *u, uint32_t type,
 void sackpt_close_number(struct ckpt_instance *c, uint32_t number)
 {
     const struct ipc_ckpt_request request = {.handle = number};
-    const struct iovec part = CONN_PART(&request, sizeof request);
-    struct conn_call call = {
-        .type = IPC_SUBMIT_CKPT_CLOSE, .parts = &part, .part_count = 1};
+    struct conn_call call = {.type = IPC_SUBMIT_CKPT_CLOSE,
+                             .head = CONN_PART(&request, sizeof request)};
     struct ipc_ckpt_reply reply;
 
     sackpt_request(c, &call, &reply);
@@ -301,14 +267,12 @@ SaAisErrorT sackpt_status(const struct use *u,
                           struct ipc_ckpt_status_answer *answer)
 {
     const struct ipc_ckpt_status query = {.handle = u->checkpoint->number};
-    const struct iovec part = CONN_PART(&query, sizeof query);
     struct conn_call call = {.type = IPC_QUERY_CKPT_STATUS,
-                             .parts = &part,
-                             .part_count = 1,
+                             .head = CONN_PART(&query, sizeof query),
                              .revoked = &u->checkpoint->closed};
     size_t rest;
 
-    return sackpt_query(u->instance, &call, answer, sizeof *answer, &rest);
+    return ais_query(&u->instance->conn, &call, answer, sizeof *answer, &rest);
 }
 
 /* --- life cycle ----------------------------------------------------------- */
@@ -356,9 +320,8 @@ static void instance_free(struct conn *conn)
 static SaAisErrorT instance_open(struct ckpt_instance *c)
 {
     const struct ipc_ckpt_request request = {.handle = UINT32_MAX};
-    const struct iovec part = CONN_PART(&request, sizeof request);
-    struct conn_call call = {
-        .type = IPC_SUBMIT_CKPT_CLOSE, .parts = &part, .part_count = 1};
+    struct conn_call call = {.type = IPC_SUBMIT_CKPT_CLOSE,
+                             .head = CONN_PART(&request, sizeof request)};
     struct ipc_ckpt_reply reply;
     SaAisErrorT error = ais_open(&c->conn, IPC_SERVICE_CKPT);
 
@@ -432,7 +395,7 @@ PUBLIC SaAisErrorT saCkptSelectionObjectGet(SaCkptHandleT ckptHandle,
     error = sackpt_instance_get(ckptHandle, &c);
     if (error != SA_AIS_OK)
         return error;
-    if (ais_daemon_is_gone(&c->conn))
+    if (conn_is_dead(&c->conn))
         error = SA_AIS_ERR_LIBRARY;
     else
         *selectionObject = (SaSelectionObjectT)c->conn.socket;

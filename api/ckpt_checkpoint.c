@@ -101,11 +101,9 @@ static SaAisErrorT open_now(struct ckpt_instance *c, uint64_t handle,
                             const struct ipc_ckpt_open *open, SaTimeT timeout,
                             SaCkptCheckpointHandleT *checkpoint)
 {
-    const struct iovec part = CONN_PART(open, sizeof *open);
     struct conn_call call = {
         .type = IPC_SUBMIT_CKPT_OPEN,
-        .parts = &part,
-        .part_count = 1,
+        .head = CONN_PART(open, sizeof *open),
         .end_ns = conn_deadline(timeout == 0 ? OPEN_TIMEOUT : timeout)};
     struct ipc_ckpt_reply reply;
     SaAisErrorT error = sackpt_request(c, &call, &reply);
@@ -158,7 +156,7 @@ static SaAisErrorT submit(struct ckpt_instance *c, uint32_t type,
     if (at == NULL)
         return error == CS_ERR_TOO_BIG ? SA_AIS_ERR_NO_RESOURCES
                                        : ais_error(error);
-    /* Acquire: as in is_revoked() of client.c, under the ring's lock. */
+    /* Acquire: as in is_revoked() of request.c, under the ring's lock. */
     if (revoked != NULL &&
         atomic_load_explicit(revoked, memory_order_acquire)) {
         conn_unclaim(&c->conn);
@@ -201,9 +199,8 @@ PUBLIC SaAisErrorT saCkptCheckpointOpenAsync(
 static SaAisErrorT unlink_name(struct ckpt_instance *c, const SaNameT *name)
 {
     struct ipc_ckpt_unlink unlink = {.name_length = name->length};
-    const struct iovec part = CONN_PART(&unlink, sizeof unlink);
-    struct conn_call call = {
-        .type = IPC_SUBMIT_CKPT_UNLINK, .parts = &part, .part_count = 1};
+    struct conn_call call = {.type = IPC_SUBMIT_CKPT_UNLINK,
+                             .head = CONN_PART(&unlink, sizeof unlink)};
     struct ipc_ckpt_reply reply;
 
     memcpy(unlink.name, name->value, name->length);
@@ -250,9 +247,8 @@ static void cancel(struct ckpt_instance *c, uint64_t checkpoint)
 static SaAisErrorT close_checkpoint(const struct use *u, uint64_t handle)
 {
     const struct ipc_ckpt_request request = {.handle = u->checkpoint->number};
-    const struct iovec part = CONN_PART(&request, sizeof request);
-    struct conn_call call = {
-        .type = IPC_SUBMIT_CKPT_CLOSE, .parts = &part, .part_count = 1};
+    struct conn_call call = {.type = IPC_SUBMIT_CKPT_CLOSE,
+                             .head = CONN_PART(&request, sizeof request)};
     struct ipc_ckpt_reply reply;
     SaAisErrorT error = sackpt_request(u->instance, &call, &reply);
 
@@ -277,9 +273,9 @@ saCkptCheckpointClose(SaCkptCheckpointHandleT checkpointHandle)
 
     if (error != SA_AIS_OK)
         return error;
-    /* Release: pairs with the acquire in is_revoked() of client.c. From here on
-     * nothing is asked of the checkpoint, so that no request comes behind its
-     * end, where its number may be another's. */
+    /* Release: pairs with the acquire in is_revoked() of request.c. From here
+     * on nothing is asked of the checkpoint, so that no request comes behind
+     * its end, where its number may be another's. */
     if (atomic_exchange_explicit(&u.checkpoint->closed, true,
                                  memory_order_acq_rel))
         error = SA_AIS_ERR_BAD_HANDLE;

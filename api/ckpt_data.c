@@ -129,17 +129,17 @@ static SaAisErrorT read_piece(struct reading *r, uint64_t skip, void *to,
                                         .id_length = r->id->idLen,
                                         .offset = r->offset + skip,
                                         .size = size};
-    const struct iovec parts[] = {CONN_PART(&query, sizeof query),
-                                  CONN_PART(r->id->id, r->id->idLen)};
+    const struct iovec id = CONN_PART(r->id->id, r->id->idLen);
     struct conn_call call = {.type = IPC_QUERY_CKPT_READ,
-                             .parts = parts,
-                             .part_count = 2,
+                             .head = CONN_PART(&query, sizeof query),
+                             .parts = &id,
+                             .part_count = 1,
                              .revoked = &r->use->checkpoint->closed,
                              .answer = {[1] = {to, size}}};
     struct ipc_ckpt_read_answer a;
     size_t rest;
     SaAisErrorT error =
-        sackpt_query(r->use->instance, &call, &a, sizeof a, &rest);
+        ais_query(&r->use->instance->conn, &call, &a, sizeof a, &rest);
 
     if (error != SA_AIS_OK) {
         /* Shorter than it was: it has been written to. */

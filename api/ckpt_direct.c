@@ -273,7 +273,7 @@ static bool daemon_is_there(const struct use *u)
     uint32_t reads = atomic_fetch_add_explicit(&u->checkpoint->reads, 1,
                                                memory_order_relaxed);
 
-    return reads % CHECK_EVERY != 0 || !ais_daemon_is_gone(&u->instance->conn);
+    return reads % CHECK_EVERY != 0 || !conn_is_dead(&u->instance->conn);
 }
 
 bool sackpt_direct_read(const struct use *u, const SaCkptSectionIdT *id,

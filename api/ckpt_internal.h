@@ -110,12 +110,6 @@ struct pending *sackpt_pending_take(struct ckpt_instance *c, uint64_t number);
 SaAisErrorT sackpt_request(struct ckpt_instance *c, struct conn_call *call,
                            struct ipc_ckpt_reply *reply);
 
-/* A query, of which all is filled in but the first part of the answer: that
- * gets `size` bytes, which begin with a struct ipc_reply. Behind them,
- * *rest bytes have come. */
-SaAisErrorT sackpt_query(struct ckpt_instance *c, struct conn_call *call,
-                         void *answer, size_t size, size_t *rest);
-
 /* A request that is a struct ipc_ckpt_request. */
 SaAisErrorT sackpt_simple_request(const struct use *u, uint32_t type,
                                   struct ipc_ckpt_request request,

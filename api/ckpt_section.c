@@ -52,12 +52,10 @@ SaAisErrorT sackpt_section_request(const struct use *u, uint32_t type,
                                                .expiration_ns = expiration_ns,
                                                .count = *count};
     uint64_t room = u->instance->conn.message_size_max;
-    struct iovec parts[1 + ELEMENTS_MAX];
+    struct iovec parts[ELEMENTS_MAX];
     struct head h = {.size = sizeof request};
-    struct conn_call call = {.type = type,
-                             .parts = parts,
-                             .part_count = 1,
-                             .revoked = &u->checkpoint->closed};
+    struct conn_call call = {
+        .type = type, .parts = parts, .revoked = &u->checkpoint->closed};
 
     for (uint32_t i = 0; i < *count; i++) {
         struct element e = at(context, i);
@@ -75,7 +73,7 @@ SaAisErrorT sackpt_section_request(const struct use *u, uint32_t type,
     }
     request.head_size = h.size;
     memcpy(h.bytes, &request, sizeof request);
-    parts[0] = (struct iovec){h.bytes, h.size};
+    call.head = (struct iovec){h.bytes, h.size};
     return sackpt_request(u->instance, &call, reply);
 }
 
@@ -282,17 +280,15 @@ static SaAisErrorT query_next(const struct use *u, struct iteration *i,
                                         .chosen = i->chosen,
                                         .expiration_ns = i->expiration,
                                         .after = i->last};
-    const struct iovec part = CONN_PART(&query, sizeof query);
     struct conn_call call = {.type = IPC_QUERY_CKPT_NEXT,
-                             .parts = &part,
-                             .part_count = 1,
+                             .head = CONN_PART(&query, sizeof query),
                              .revoked = &u->checkpoint->closed,
                              .answer = {[1] = {i->id, sizeof i->id}}};
     size_t rest;
     SaAisErrorT error;
 
     a->number = 0;
-    error = sackpt_query(u->instance, &call, a, sizeof *a, &rest);
+    error = ais_query(&u->instance->conn, &call, a, sizeof *a, &rest);
     if (error == SA_AIS_OK && (a->id_length > sizeof i->id ||
                                a->id_length != rest || a->number <= i->last))
         return SA_AIS_ERR_LIBRARY;

@@ -121,6 +121,9 @@ void conn_close_fds(struct conn *c);
 /* From any thread: whoever waits on the connection returns soon. */
 void conn_shutdown(struct conn *c);
 
+/* Looks at the socket: has the daemon gone, or sent this client away? */
+bool conn_is_dead(struct conn *c);
+
 /* The library's own result for one of the daemon's. */
 cs_error_t conn_error(uint32_t result);
 
@@ -142,8 +145,9 @@ cs_error_t conn_commit(struct conn *c, uint32_t type, uint32_t size);
 struct conn_call {
     uint32_t type;
     uint32_t part_count;
-    const struct iovec *parts; /* of the record, one behind the other */
-    uint64_t end_ns;           /* from conn_deadline() */
+    struct iovec head;         /* CONN_PART(): the record's struct */
+    const struct iovec *parts; /* what follows it, one behind the other */
+    uint64_t end_ns; /* from conn_deadline(); 0: as long as it takes */
     /* If true when it is looked at, then BAD_HANDLE: nothing has been, or will
      * be, submitted after it became true. NULL: never. */
     const _Atomic bool *revoked;
@@ -165,17 +169,10 @@ uint64_t conn_deadline(int64_t timeout_ns);
  * request may have been submitted, and be obeyed later. The reply is then
  * skipped when it comes, with the next request or by conn_take_late(), and
  * shown to c->undo. CS_ERR_TRY_AGAIN: CONN_OWED_MAX replies have not come. */
-cs_error_t conn_call_request(struct conn *c, struct conn_call *call);
+cs_error_t conn_request(struct conn *c, struct conn_call *call);
 
 /* Takes late replies that have come; cheap if there are none. */
 void conn_take_late(struct conn *c);
-
-/* The same with two parts, without a limit, and a reply in one. Copies up to
- * reply_max bytes of that; *reply_size is what came. */
-cs_error_t conn_request(struct conn *c, uint32_t type, const void *head,
-                        uint32_t head_size, const void *body,
-                        uint32_t body_size, void *reply, size_t reply_max,
-                        size_t *reply_size);
 
 /* Bytes that a record submitted now could have, at least. */
 uint32_t conn_room(struct conn *c);
@@ -186,13 +183,7 @@ int conn_room_fd(struct conn *c);
 /* Asks the ipc worker, and waits for its answer. CS_ERR_TRY_AGAIN: it has not
  * come until end_ns, or for 10 s; it is skipped when it comes, before the next
  * query. */
-cs_error_t conn_call_query(struct conn *c, struct conn_call *call);
-
-/* The same with one part, and an answer in one. Copies up to answer_max bytes
- * of that; *answer_size is what came. */
-cs_error_t conn_query(struct conn *c, uint32_t type, const void *body,
-                      uint32_t body_size, void *answer, size_t answer_max,
-                      size_t *answer_size);
+cs_error_t conn_query(struct conn *c, struct conn_call *call);
 
 /* --- events --------------------------------------------------------------- */
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* client_internal.h - what client.c and dispatch.c share. */
+/* client_internal.h - what connect.c, submit.c, request.c and dispatch.c share.
+ */
 #ifndef API_CLIENT_INTERNAL_H
 #define API_CLIENT_INTERNAL_H
 
@@ -43,6 +44,25 @@ static inline bool spin_for(struct spin *s, struct spin_wait *w,
     } while (spin_again(s, w, 1));
     return false;
 }
+
+/* CLOCK_MONOTONIC, ns. */
+uint64_t conn_now_ns(void);
+
+/* Which side has ended the connection: BAD_HANDLE, if it was this one. */
+cs_error_t conn_ended(struct conn *c);
+
+/* Sleeps until `fd` is readable, the connection ends, or it is `end_ns`; reads
+ * the bytes if it is to (`take`). False: the connection has ended. */
+bool conn_wait_fd(struct conn *c, int fd, bool take, uint64_t end_ns);
+
+/* Like conn_claim(), without waiting. `ask`: somebody will wait if there is no
+ * room. */
+void *conn_claim_now(struct conn *c, uint32_t size, bool ask,
+                     cs_error_t *error);
+
+/* Like conn_claim(), waits for room until `end_ns`; 0: for ever. */
+void *conn_claim_until(struct conn *c, uint32_t size, uint64_t end_ns,
+                       cs_error_t *error);
 
 /* Before this thread waits: the daemon may be waiting for us to have no more to
  * submit (see ring_doze()). */

@@ -291,6 +291,16 @@ static void instance_free(struct conn *conn)
     free(c);
 }
 
+/* A request that is answered by its result alone. */
+static SaAisErrorT request(struct clm_instance *c, uint32_t type,
+                           const void *record, size_t size)
+{
+    struct conn_call call = {.type = type, .head = CONN_PART(record, size)};
+    struct ipc_reply reply;
+
+    return ais_request(&c->conn, &call, &reply, sizeof reply);
+}
+
 /* --- one node ------------------------------------------------------------- */
 
 static SaAisErrorT query_node(struct clm_instance *c, uint32_t node_id,
@@ -298,17 +308,15 @@ static SaAisErrorT query_node(struct clm_instance *c, uint32_t node_id,
 {
     const struct ipc_clm_node_query query = {.node_id = node_id};
     struct ipc_clm_node_answer answer = {.reply.result = 0};
-    size_t size = 0;
-    cs_error_t error = conn_query(&c->conn, IPC_QUERY_CLM_NODE, &query,
-                                  sizeof query, &answer, sizeof answer, &size);
+    struct conn_call call = {.type = IPC_QUERY_CLM_NODE,
+                             .head = CONN_PART(&query, sizeof query)};
+    size_t rest;
+    SaAisErrorT error =
+        ais_query(&c->conn, &call, &answer, sizeof answer, &rest);
 
-    if (error != CS_OK)
-        return ais_error(error);
-    if (size < sizeof answer.reply)
-        return SA_AIS_ERR_LIBRARY;
-    if (answer.reply.result != IPC_OK)
-        return ais_error(conn_error(answer.reply.result));
-    if (size != sizeof answer)
+    if (error != SA_AIS_OK)
+        return error;
+    if (rest != 0)
         return SA_AIS_ERR_LIBRARY;
     *node = answer.node;
     return SA_AIS_OK;
@@ -364,8 +372,7 @@ PUBLIC SaAisErrorT saClmClusterNodeGetAsync(SaClmHandleT clmHandle,
     else if (!has_node_callback(c))
         error = SA_AIS_ERR_INIT;
     else
-        error =
-            ais_request(&c->conn, IPC_SUBMIT_CLM_NODE_GET, &get, sizeof get);
+        error = request(c, IPC_SUBMIT_CLM_NODE_GET, &get, sizeof get);
     handle_put(clmHandle);
     return error;
 }
@@ -472,7 +479,7 @@ PUBLIC SaAisErrorT saClmSelectionObjectGet(SaClmHandleT clmHandle,
     error = instance_get(clmHandle, FAMILY_ANY, &c);
     if (error != SA_AIS_OK)
         return error;
-    if (ais_daemon_is_gone(&c->conn))
+    if (conn_is_dead(&c->conn))
         error = SA_AIS_ERR_LIBRARY;
     else
         *selectionObject = (SaSelectionObjectT)c->conn.socket;
@@ -585,20 +592,18 @@ static SaAisErrorT query_piece(struct clm_instance *c, uint32_t from,
                                bool local, struct nodes_piece *piece)
 {
     const struct ipc_clm_nodes_query query = {.from = from, .local = local};
-    size_t size = 0;
-    cs_error_t error = conn_query(&c->conn, IPC_QUERY_CLM_NODES, &query,
-                                  sizeof query, piece, sizeof *piece, &size);
+    struct conn_call call = {
+        .type = IPC_QUERY_CLM_NODES,
+        .head = CONN_PART(&query, sizeof query),
+        .answer = {[1] = {piece->nodes, sizeof piece->nodes}}};
+    size_t rest;
+    SaAisErrorT error =
+        ais_query(&c->conn, &call, &piece->head, sizeof piece->head, &rest);
 
-    if (error != CS_OK)
-        return ais_error(error);
-    if (size < sizeof piece->head.reply)
-        return SA_AIS_ERR_LIBRARY;
-    if (piece->head.reply.result != IPC_OK)
-        return ais_error(conn_error(piece->head.reply.result));
-    if (size < sizeof piece->head ||
-        piece->head.reply.done > IPC_CLM_NODES_PER_ANSWER_MAX ||
-        size !=
-            sizeof piece->head + piece->head.reply.done * sizeof *piece->nodes)
+    if (error != SA_AIS_OK)
+        return error;
+    if (piece->head.reply.done > IPC_CLM_NODES_PER_ANSWER_MAX ||
+        rest != piece->head.reply.done * sizeof *piece->nodes)
         return SA_AIS_ERR_LIBRARY;
     return SA_AIS_OK;
 }
@@ -712,7 +717,7 @@ static SaAisErrorT track_start(struct clm_instance *c, uint32_t flags)
 
     if ((flags & CHANGES) != 0)
         set_tracked(c, track.flags & ~(uint32_t)SA_TRACK_CURRENT);
-    error = ais_request(&c->conn, IPC_SUBMIT_CLM_TRACK, &track, sizeof track);
+    error = request(c, IPC_SUBMIT_CLM_TRACK, &track, sizeof track);
     if (error != SA_AIS_OK)
         set_tracked(c, before);
     return error;
@@ -720,8 +725,7 @@ static SaAisErrorT track_start(struct clm_instance *c, uint32_t flags)
 
 static SaAisErrorT track_end(struct clm_instance *c)
 {
-    SaAisErrorT error =
-        ais_request(&c->conn, IPC_SUBMIT_CLM_TRACK_STOP, NULL, 0);
+    SaAisErrorT error = request(c, IPC_SUBMIT_CLM_TRACK_STOP, NULL, 0);
 
     if (error == SA_AIS_OK)
         set_tracked(c, 0);

@@ -290,8 +290,13 @@ static cs_error_t change_groups(struct evs_instance *e, uint32_t type,
                                 const struct evs_group *groups, size_t count)
 {
     struct ipc_evs_groups head = {.count = (uint32_t)count};
+    const struct iovec keys = CONN_PART(groups, count * sizeof *groups);
     struct ipc_reply reply = {.result = 0};
-    size_t size = 0;
+    struct conn_call call = {.type = type,
+                             .head = CONN_PART(&head, sizeof head),
+                             .parts = &keys,
+                             .part_count = 1,
+                             .answer = {{&reply, sizeof reply}}};
     cs_error_t error;
 
     if (groups == NULL && count > 0)
@@ -301,10 +306,9 @@ static cs_error_t change_groups(struct evs_instance *e, uint32_t type,
     if (count == 0)
         return CS_OK;
     pthread_mutex_lock(&e->groups_lock);
-    error = conn_request(&e->conn, type, &head, sizeof head, groups,
-                         (uint32_t)(count * sizeof *groups), &reply,
-                         sizeof reply, &size);
-    if (error == CS_OK && (size != sizeof reply || reply.done > count))
+    error = conn_request(&e->conn, &call);
+    if (error == CS_OK &&
+        (call.answer_size != sizeof reply || reply.done > count))
         error = CS_ERR_LIBRARY;
     if (error == CS_OK) {
         error = conn_error(reply.result);
@@ -473,14 +477,16 @@ static cs_error_t membership(struct evs_instance *e, unsigned int *local,
         struct ipc_evs_members head;
         uint32_t ids[IPC_NODES_MAX];
     } answer;
-    size_t size = 0;
-    cs_error_t error = conn_query(&e->conn, IPC_QUERY_EVS_MEMBERS, NULL, 0,
-                                  &answer, sizeof answer, &size);
+    struct conn_call call = {.type = IPC_QUERY_EVS_MEMBERS,
+                             .answer = {{&answer, sizeof answer}}};
+    cs_error_t error = conn_query(&e->conn, &call);
 
     if (error != CS_OK)
         return error;
-    if (size < sizeof answer.head || answer.head.reply.done > IPC_NODES_MAX ||
-        size != sizeof answer.head + answer.head.reply.done * sizeof *list)
+    if (call.answer_size < sizeof answer.head ||
+        answer.head.reply.done > IPC_NODES_MAX ||
+        call.answer_size !=
+            sizeof answer.head + answer.head.reply.done * sizeof *list)
         return CS_ERR_LIBRARY;
     if (*entries > answer.head.reply.done)
         *entries = answer.head.reply.done;
@@ -518,15 +524,17 @@ static cs_error_t group_piece(struct evs_instance *e, uint32_t *from,
         struct ipc_evs_group_list head;
         struct ipc_evs_group_info infos[IPC_GROUP_INFOS_MAX];
     } answer;
-    size_t size = 0;
-    cs_error_t error = conn_query(&e->conn, IPC_QUERY_EVS_GROUPS, &query,
-                                  sizeof query, &answer, sizeof answer, &size);
+    struct conn_call call = {.type = IPC_QUERY_EVS_GROUPS,
+                             .head = CONN_PART(&query, sizeof query),
+                             .answer = {{&answer, sizeof answer}}};
+    cs_error_t error = conn_query(&e->conn, &call);
 
     if (error != CS_OK)
         return error;
-    if (size < sizeof answer.head ||
+    if (call.answer_size < sizeof answer.head ||
         answer.head.reply.done > IPC_GROUP_INFOS_MAX ||
-        size != sizeof answer.head + answer.head.reply.done * sizeof *infos)
+        call.answer_size !=
+            sizeof answer.head + answer.head.reply.done * sizeof *infos)
         return CS_ERR_LIBRARY;
     *count = answer.head.reply.done;
     *from = answer.head.next;

@@ -382,12 +382,13 @@ static void clm_dispatch(int wait_ms)
 static uint32_t clm_request(uint32_t type, const void *body, uint32_t size)
 {
     struct ipc_reply reply = {.result = 0};
-    size_t n = 0;
+    struct conn_call call = {.type = type,
+                             .head = CONN_PART(body, size),
+                             .answer = {{&reply, sizeof reply}}};
 
-    must("conn_request", conn_request(&clm, type, body, size, NULL, 0, &reply,
-                                      sizeof reply, &n));
-    if (n != sizeof reply)
-        fail("request %u: %zu bytes", type, n);
+    must("conn_request", conn_request(&clm, &call));
+    if (call.answer_size != sizeof reply)
+        fail("request %u: %zu bytes", type, call.answer_size);
     clm_dispatch(0);
     return reply.result;
 }
@@ -396,14 +397,15 @@ static void get_node(void)
 {
     const struct ipc_clm_node_query query = {.node_id = UINT32_MAX};
     struct ipc_clm_node_answer a;
-    size_t n = 0;
+    struct conn_call call = {.type = IPC_QUERY_CLM_NODE,
+                             .head = CONN_PART(&query, sizeof query),
+                             .answer = {{&a, sizeof a}}};
 
-    must("conn_query", conn_query(&clm, IPC_QUERY_CLM_NODE, &query,
-                                  sizeof query, &a, sizeof a, &n));
-    if (n != sizeof a || a.reply.result != IPC_OK ||
+    must("conn_query", conn_query(&clm, &call));
+    if (call.answer_size != sizeof a || a.reply.result != IPC_OK ||
         memcmp(&a.node, &own, sizeof own) != 0)
-        fail("node: %zu bytes, result %u, node %u", n, a.reply.result,
-             a.node.node_id);
+        fail("node: %zu bytes, result %u, node %u", call.answer_size,
+             a.reply.result, a.node.node_id);
 }
 
 static void get_nodes(void)
@@ -413,15 +415,16 @@ static void get_nodes(void)
         struct ipc_clm_nodes_answer head;
         struct ipc_clm_node node;
     } a;
-    size_t n = 0;
+    struct conn_call call = {.type = IPC_QUERY_CLM_NODES,
+                             .head = CONN_PART(&query, sizeof query),
+                             .answer = {{&a, sizeof a}}};
 
-    must("conn_query", conn_query(&clm, IPC_QUERY_CLM_NODES, &query,
-                                  sizeof query, &a, sizeof a, &n));
-    if (n != sizeof a || a.head.reply.result != IPC_OK ||
+    must("conn_query", conn_query(&clm, &call));
+    if (call.answer_size != sizeof a || a.head.reply.result != IPC_OK ||
         a.head.reply.done != 1 || a.head.member_count != 1 ||
         a.head.next != 0 || a.head.view != own_view ||
         memcmp(&a.node, &own, sizeof own) != 0)
-        fail("nodes: %zu bytes, result %u, %u of %u, next %u", n,
+        fail("nodes: %zu bytes, result %u, %u of %u, next %u", call.answer_size,
              a.head.reply.result, a.head.reply.done, a.head.member_count,
              a.head.next);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* ring.pml - how the two sides of ipc/ring.h sleep and wake each other.
  *
- * A client puts OPS records into its submit ring (api/client.c), the daemon
+ * A client puts OPS records into its submit ring (api/submit.c), the daemon
  * takes them (daemon/server/server.c, take.c) and answers requests through the
  * reply ring. Every access to a word that both see is a step of its own, and
  * steps interleave in every way. That is sequential consistency, which is what

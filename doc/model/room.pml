@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* room.pml - threads of one client that wait for room in its submit ring.
  *
- * no_room() and claim_until() of api/client.c, ring_wait_room() and
+ * no_room() and conn_claim_until() of api/submit.c, ring_wait_room() and
  * ring_release() of ipc/ring.c. Two threads put records of different sizes into
  * one ring; who finds no room empties the descriptor, asks the daemon to tell,
  * looks again, and polls. The descriptor stays readable until it is emptied, so

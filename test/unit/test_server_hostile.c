@@ -426,13 +426,13 @@ static void open_tracking(struct conn *c)
     const struct ipc_clm_track track = {.flags =
                                             IPC_CLM_CURRENT | IPC_CLM_CHANGES};
     struct ipc_reply reply = {.result = 0};
-    size_t n = 0;
+    struct conn_call call = {.type = IPC_SUBMIT_CLM_TRACK,
+                             .head = CONN_PART(&track, sizeof track),
+                             .answer = {{&reply, sizeof reply}}};
     CHECK(conn_open(c, IPC_SERVICE_CLM, rings) == CS_OK);
     clm_events = 0;
     EVENTUALLY(reply.result == IPC_OK ||
-               (conn_request(c, IPC_SUBMIT_CLM_TRACK, &track, sizeof track,
-                             NULL, 0, &reply, sizeof reply, &n) == CS_OK &&
-                reply.result == IPC_OK));
+               (conn_request(c, &call) == CS_OK && reply.result == IPC_OK));
     dispatch_clm(c);
     CU_ASSERT_EQUAL(clm_events, 1);
 }
@@ -443,11 +443,11 @@ static void ask_own_node(struct conn *c)
     const struct ipc_clm_node_query query = {.node_id = UINT32_MAX};
     const struct ipc_clm_node node = fake_node(NODE);
     struct ipc_clm_node_answer a = {.reply.result = 0};
-    size_t n = 0;
-    CU_ASSERT_EQUAL(conn_query(c, IPC_QUERY_CLM_NODE, &query, sizeof query, &a,
-                               sizeof a, &n),
-                    CS_OK);
-    CU_ASSERT(n == sizeof a && a.reply.result == IPC_OK);
+    struct conn_call call = {.type = IPC_QUERY_CLM_NODE,
+                             .head = CONN_PART(&query, sizeof query),
+                             .answer = {{&a, sizeof a}}};
+    CU_ASSERT_EQUAL(conn_query(c, &call), CS_OK);
+    CU_ASSERT(call.answer_size == sizeof a && a.reply.result == IPC_OK);
     CU_ASSERT(a.node.node_id == NODE && a.node.member == 1);
     CU_ASSERT(a.node.name_length == node.name_length &&
               memcmp(a.node.name, node.name, sizeof node.name) == 0);
