@@ -4,10 +4,8 @@
 SAN    ?=
 comma  := ,
 B      := build/$(if $(SAN),$(subst $(comma),-,$(SAN)),plain)
-MAJOR  := 4
 VERSION := 4.0.0
 # Of the SA Forum's libraries: B.01 programs of openais 1.1 know them as .so.3.
-SA_MAJOR := 3
 SA_VERSION := 3.0.0
 
 PREFIX ?= /usr/local
@@ -35,21 +33,22 @@ LDFLAGS_ALL = $(LDFLAGS) $(if $(SAN),-fsanitize=$(SAN))
 # --- what is built ----------------------------------------------------------
 
 obj = $(patsubst %.c,$(B)/%.o,$(wildcard $(1)))
+major = $(word 1,$(subst ., ,$(1)))
 
 CORE     := $(call obj,daemon/totem/*.c daemon/group/*.c daemon/service/*.c)
 DAEMON   := $(call obj,daemon/*/*.c config/*.c ipc/*.c)
-CLIENT   := $(call obj,$(addprefix api/,connect.c submit.c request.c dispatch.c \
-            handle.c) ipc/*.c)
-EVS      := $(call obj,api/evs.c) $(CLIENT)
-SACLM    := $(call obj,api/clm.c api/ais.c) $(CLIENT)
-SACKPT   := $(call obj,api/ckpt.c api/ckpt_checkpoint.c api/ckpt_section.c \
-            api/ckpt_data.c api/ckpt_direct.c api/ais.c) $(CLIENT)
+# Of what the client libraries share.
+CLIENT   := $(call obj,api/*.c ipc/*.c)
+# A client library: its folder below api/, name and version. The folder has the
+# version script (<name>.map) and what pkg-config reads (<name>.pc.in).
+LIBRARIES := evs:libevs:$(VERSION) clm:libSaClm:$(SA_VERSION) \
+            ckpt:libSaCkpt:$(SA_VERSION)
 SIM      := $(call obj,test/sim/*.c)
 UNITS    := $(patsubst test/unit/%.c,$(B)/unit/%,$(wildcard test/unit/test_*.c))
 FUZZERS  := $(patsubst test/fuzz/%.c,$(B)/fuzz/%,$(wildcard test/fuzz/fuzz_*.c))
-PROGRAMS := $(B)/aisexec $(B)/keygen $(B)/libevs.so $(B)/libevs.a \
-            $(B)/libSaClm.so $(B)/libSaClm.a $(B)/testclm \
-            $(B)/libSaCkpt.so $(B)/libSaCkpt.a \
+PROGRAMS := $(B)/aisexec $(B)/keygen $(B)/testclm \
+            $(foreach l,$(LIBRARIES),$(addprefix $(B)/$(word 2,$(subst \
+            :, ,$(l))),.so .a)) \
             $(B)/testevs $(B)/evscheck $(B)/evscompare $(B)/evsbench \
             $(B)/testckpt $(B)/ckptbench $(B)/ckptbenchth \
             $(B)/ckptprobe $(B)/wallclock.so \
@@ -70,49 +69,27 @@ $(B)/keygen: $(call obj,keys/*.c)
 	$(call say,LINK)
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcrypto
 
-$(B)/libevs.a: $(EVS)
-	$(call say,AR  )
-	$(Q)rm -f $@
-	$(Q)$(AR) rcs $@ $^
+# FOLDER, NAME, VERSION. A versions.c holds the older forms of
+# functions: static libraries have no versions of symbols, so it is left out of
+# them.
+define library
+$(B)/$(2).a: $(filter-out %/versions.o,$(call obj,api/$(1)/*.c)) $(CLIENT)
+	$$(call say,AR  )
+	$$(Q)rm -f $$@
+	$$(Q)$$(AR) rcs $$@ $$^
 
-$(B)/libevs.so.$(VERSION): $(EVS) api/libevs.map
-	$(call say,LINK)
-	$(Q)$(CC) $(LDFLAGS_ALL) -shared -Wl,-soname,libevs.so.$(MAJOR) \
-	    -Wl,--version-script=api/libevs.map -o $@ $(EVS) -lpthread
+$(B)/$(2).so.$(3): $(call obj,api/$(1)/*.c) $(CLIENT) api/$(1)/$(2).map
+	$$(call say,LINK)
+	$$(Q)$$(CC) $$(LDFLAGS_ALL) -shared -Wl,-soname,$(2).so.$(call major,$(3)) \
+	    -Wl,--version-script=api/$(1)/$(2).map -o $$@ $$(filter %.o,$$^) \
+	    -lpthread
 
-$(B)/libevs.so: $(B)/libevs.so.$(VERSION)
-	$(Q)ln -sf libevs.so.$(VERSION) $(B)/libevs.so.$(MAJOR)
-	$(Q)ln -sf libevs.so.$(MAJOR) $@
-
-$(B)/libSaClm.a: $(SACLM)
-	$(call say,AR  )
-	$(Q)rm -f $@
-	$(Q)$(AR) rcs $@ $^
-
-$(B)/libSaClm.so.$(SA_VERSION): $(SACLM) api/libSaClm.map
-	$(call say,LINK)
-	$(Q)$(CC) $(LDFLAGS_ALL) -shared -Wl,-soname,libSaClm.so.$(SA_MAJOR) \
-	    -Wl,--version-script=api/libSaClm.map -o $@ $(SACLM) -lpthread
-
-$(B)/libSaClm.so: $(B)/libSaClm.so.$(SA_VERSION)
-	$(Q)ln -sf libSaClm.so.$(SA_VERSION) $(B)/libSaClm.so.$(SA_MAJOR)
-	$(Q)ln -sf libSaClm.so.$(SA_MAJOR) $@
-
-$(B)/libSaCkpt.a: $(SACKPT)
-	$(call say,AR  )
-	$(Q)rm -f $@
-	$(Q)$(AR) rcs $@ $^
-
-# And a function in the form that openais 1.1 had.
-$(B)/libSaCkpt.so.$(SA_VERSION): $(SACKPT) $(B)/api/ckpt_b01.o api/libSaCkpt.map
-	$(call say,LINK)
-	$(Q)$(CC) $(LDFLAGS_ALL) -shared -Wl,-soname,libSaCkpt.so.$(SA_MAJOR) \
-	    -Wl,--version-script=api/libSaCkpt.map -o $@ $(SACKPT) \
-	    $(B)/api/ckpt_b01.o -lpthread
-
-$(B)/libSaCkpt.so: $(B)/libSaCkpt.so.$(SA_VERSION)
-	$(Q)ln -sf libSaCkpt.so.$(SA_VERSION) $(B)/libSaCkpt.so.$(SA_MAJOR)
-	$(Q)ln -sf libSaCkpt.so.$(SA_MAJOR) $@
+$(B)/$(2).so: $(B)/$(2).so.$(3)
+	$$(Q)ln -sf $(2).so.$(3) $(B)/$(2).so.$(call major,$(3))
+	$$(Q)ln -sf $(2).so.$(call major,$(3)) $$@
+endef
+one_library = $(call library,$(word 1,$(1)),$(word 2,$(1)),$(word 3,$(1)))
+$(foreach l,$(LIBRARIES),$(eval $(call one_library,$(subst :, ,$(l)))))
 
 # The programs are linked like a user's: against the shared library alone.
 $(B)/testevs $(B)/evscheck: $(B)/%: $(B)/test/%.o $(B)/libevs.so
@@ -314,9 +291,8 @@ format: ## clang-format the tree
 
 install: all ## into PREFIX (default /usr/local), honours DESTDIR
 	@DESTDIR=$(DESTDIR) PREFIX=$(PREFIX) LIBDIR=$(LIBDIR) \
-	    SYSCONFDIR=$(SYSCONFDIR) VERSION=$(VERSION) MAJOR=$(MAJOR) \
-	    SA_VERSION=$(SA_VERSION) SA_MAJOR=$(SA_MAJOR) B=$(B) \
-	    test/install.sh
+	    SYSCONFDIR=$(SYSCONFDIR) VERSION=$(VERSION) B=$(B) \
+	    LIBRARIES='$(LIBRARIES)' test/install.sh
 
 clean: ## remove everything built
 	rm -rf build

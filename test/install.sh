@@ -12,8 +12,6 @@ SYSCONFDIR=${SYSCONFDIR:-/etc}
 UNITDIR=${UNITDIR:-$PREFIX/lib/systemd/system}
 MANDIR=${MANDIR:-$PREFIX/share/man}
 B=${B:-build/plain}
-: "${VERSION:?is set by make install}" "${MAJOR:?is set by make install}"
-: "${SA_VERSION:?is set by make install}" "${SA_MAJOR:?is set by make install}"
 
 # put MODE TARGET FILE...: into the folder TARGET.
 put() {
@@ -37,32 +35,33 @@ fill() {
         put 644 "$PREFIX/include/$(dirname "$header")" "api/$header"
     done
 [ "${1:-}" = headers ] && exit
+: "${VERSION:?is set by make install}" "${LIBRARIES:?is set by make install}"
 
 put 755 "$PREFIX/sbin" "$B/aisexec" "$B/keygen"
 put 755 "$PREFIX/bin" "$B/testevs" "$B/testclm" "$B/testckpt" "$B/evsbench" \
     "$B/ckptbench" "$B/ckptbenchth"
 
-# library NAME VERSION MAJOR: shared, static, and how to link with it.
-library() {
-    put 755 "$LIBDIR" "$B/$1.so.$2"
-    ln -sf "$1.so.$2" "$DESTDIR$LIBDIR/$1.so.$3"
-    ln -sf "$1.so.$3" "$DESTDIR$LIBDIR/$1.so"
-    put 644 "$LIBDIR" "$B/$1.a"
-    fill "api/$1.pc.in" "$LIBDIR/pkgconfig/$1.pc"
-}
-library libevs "$VERSION" "$MAJOR"
-library libSaClm "$SA_VERSION" "$SA_MAJOR"
-library libSaCkpt "$SA_VERSION" "$SA_MAJOR"
-
 for page in doc/man/*.[0-9]; do
     put 644 "$MANDIR/man${page##*.}" "$page"
 done
-# `man evs_join` is `man evs`.
-for page in libevs:evs.3 libSaClm:saClm.3 libSaCkpt:saCkpt.3; do
-    sed -n 's/^ *\([a-zA-Z0-9_]*\);$/\1/p' "api/${page%:*}.map" |
+
+# library FOLDER NAME VERSION: shared, static, how to link with it, and its
+# functions' manual pages: `man evs_join` is `man evs`.
+library() {
+    local major=${3%%.*} page=${2#lib}
+    put 755 "$LIBDIR" "$B/$2.so.$3"
+    ln -sf "$2.so.$3" "$DESTDIR$LIBDIR/$2.so.$major"
+    ln -sf "$2.so.$major" "$DESTDIR$LIBDIR/$2.so"
+    put 644 "$LIBDIR" "$B/$2.a"
+    fill "api/$1/$2.pc.in" "$LIBDIR/pkgconfig/$2.pc"
+    sed -n 's/^ *\([a-zA-Z0-9_]*\);$/\1/p' "api/$1/$2.map" |
         while read -r function; do
-            ln -sf "${page#*:}" "$DESTDIR$MANDIR/man3/$function.3"
+            ln -sf "${page,}.3" "$DESTDIR$MANDIR/man3/$function.3"
         done
+}
+for library in $LIBRARIES; do
+    IFS=: read -r folder name version <<<"$library"
+    library "$folder" "$name" "$version"
 done
 
 conf=$SYSCONFDIR/ais/openais.conf

@@ -16,7 +16,8 @@ trap 'rm -rf "$tmp"' EXIT
 # --- the rules ----------------------------------------------------------------
 
 # folder: what it may include beside itself. Whoever is not listed: all.
-# daemon/server/protocol.* drives the protocol thread: there the core, the
+# api/library is the folder of any client library: none includes another, and
+# what they share includes none of them. daemon/server/protocol.* drives the protocol thread: there the core, the
 # network, the seal and the loop meet; report.* tells the log of them all.
 rules='
 daemon/server/protocol:any
@@ -30,6 +31,7 @@ daemon/loop:daemon/base
 daemon/server:daemon/base daemon/totem daemon/group daemon/service ipc
 ipc:
 api:ipc
+api/library:api ipc
 config:daemon/base
 keys:
 '
@@ -105,6 +107,8 @@ folder() {
     daemon/server/protocol.* | daemon/server/report.*)
         echo "${2:-daemon/server/protocol}" ;;
     daemon/*/*) local rest=${1#daemon/}; echo "daemon/${rest%%/*}" ;;
+    api/corosync/* | api/openais/*) echo api ;;
+    api/*/*) local library=${1#api/}; echo "api/${library%%/*}" ;;
     */*) echo "${1%%/*}" ;;
     *) echo . ;;
     esac
@@ -112,7 +116,7 @@ folder() {
 
 # Faults in the includes of a survey (stdin), of the tree at $1.
 include_faults() {
-    local kind file line target from to allowed
+    local kind file line target from to rule allowed
     while read -r kind file line target; do
         [ "$kind" = include ] || continue
         case $target in
@@ -130,9 +134,11 @@ include_faults() {
             continue
         fi
         from=$(folder "$file") to=$(folder "$target" daemon/server)
-        allowed=$(sed -n "s,^$from:,,p" <<<"$rules")
         [ "$from" = "$to" ] && continue
-        grep -q "^$from:" <<<"$rules" && [ "$allowed" != any ] || continue
+        rule=$from
+        case $from in api/*) rule=api/library ;; esac
+        allowed=$(sed -n "s,^$rule:,,p" <<<"$rules")
+        grep -q "^$rule:" <<<"$rules" && [ "$allowed" != any ] || continue
         case " $allowed " in
         *" $to "*) ;;
         *) echo "$file:$line: $from may not include $to ($target)" ;;
@@ -265,6 +271,16 @@ self_test() {
     survey "$t" >"$s"
     planted "include" "$(include_faults "$t" <"$s")" \
         "t.c:6: daemon/totem may not include daemon/net"
+    mkdir -p "$t/api/one" "$t/api/two"
+    { echo "$licence"; echo '#include "api/two/b.h"'; } >"$t/api/one/a.c"
+    { echo "$licence"; echo '#include "api/two/b.h"'; } >"$t/api/shared.c"
+    echo "$licence" >"$t/api/two/b.h"
+    survey "$t" | grep 'include api' >"$tmp/libraries"
+    planted "library" "$(grep one/ "$tmp/libraries" | include_faults "$t")" \
+        "api/one/a.c:2: api/one may not include api/two"
+    planted "shared" "$(grep shared "$tmp/libraries" | include_faults "$t")" \
+        "api/shared.c:2: api may not include api/two"
+    rm -r "$t/api"
     planted "licence" "$(grep '^spdx' "$s")" "daemon/base/b.c"
     planted "volatile" "$(grep '^volatile' "$s")" "daemon/totem/t.c 8"
     planted "long file" "$(too_long file $file_lines_max <"$s")" \

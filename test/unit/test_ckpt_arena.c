@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The reader of the arena (api/ckpt_direct.c, compiled in place) beside a
- * writer who is as careless with old memory as the daemon may be, and faster.
- */
+/* The reader of the arena (api/ckpt/direct.c) beside a writer that is as
+ * careless with old memory as the daemon may be, and faster. */
 #include "test/unit/unit.h"
 
-#include "api/ckpt_direct.c"
-
+#include "api/ckpt/internal.h"
 #include "daemon/base/check.h"
 
 #include <pthread.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* ckpt.c - libSaCkpt: checkpoints over a connection to the daemon. Handles,
- * requests, life cycle, callbacks. The rest: ckpt_checkpoint.c,
- * ckpt_section.c, ckpt_data.c. */
-#include "api/ckpt_internal.h"
+/* ckpt.c - libSaCkpt: checkpoints over a connection to the daemon: handles,
+ * requests, life cycle, callbacks. The rest is in checkpoint.c, section.c,
+ * data.c and direct.c. */
+#include "api/ckpt/internal.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* ckpt_direct.c - libSaCkpt: reading sections where they are.
+/* direct.c - libSaCkpt: reading sections where they are.
  *
  * The answer to a read says where the section's slot is in the daemon's arena
  * (ipc/arena.h). That is noted here; from then on the section is read from
@@ -9,7 +9,7 @@
  * The notes of a checkpoint are a table with one place for each hash of an id.
  * Any number of threads look; one writes, if no other does so: a note that was
  * not taken costs a query. A reader sees whether the note changed meanwhile. */
-#include "api/ckpt_internal.h"
+#include "api/ckpt/internal.h"
 
 #include <stdlib.h>
 #include <string.h>

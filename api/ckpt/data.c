@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* ckpt_data.c - libSaCkpt: writing and reading. */
-#include "api/ckpt_internal.h"
+/* data.c - libSaCkpt: writing and reading. */
+#include "api/ckpt/internal.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* ckpt_internal.h - what the files of libSaCkpt share.
+/* internal.h - what the files of libSaCkpt share.
  *
  * There are three kinds of handles. That of saCkptInitialize() is a
  * connection's; those of checkpoints and of iterations are parts (client.h),
@@ -61,7 +61,7 @@ struct ckpt_checkpoint {
     SaCkptCheckpointOpenFlagsT flags;
     struct ipc_ckpt_attributes attributes;
     struct parts iterations;         /* under the instance's lock */
-    _Atomic(struct direct *) direct; /* see ckpt_direct.c; NULL: nothing yet */
+    _Atomic(struct direct *) direct; /* see direct.c; NULL: nothing yet */
     _Atomic uint32_t reads;          /* that were direct */
 };
 
@@ -129,7 +129,7 @@ SaAisErrorT sackpt_status_get(SaCkptCheckpointHandleT handle, const void *to,
 void sackpt_attributes_to(SaCkptCheckpointCreationAttributesT *to,
                           const struct ipc_ckpt_attributes *from);
 
-/* --- reading without asking (ckpt_direct.c) ------------------------------- */
+/* --- reading without asking (direct.c) ------------------------------------ */
 
 /* Reads up to `size` bytes, all of one state of the section; *got: how many.
  * False: it has to be asked for. */
@@ -142,7 +142,7 @@ void sackpt_direct_learn(const struct use *u, const SaCkptSectionIdT *id,
                          const struct ipc_ckpt_read_answer *answer);
 void sackpt_direct_free(struct ckpt_checkpoint *ck);
 
-/* --- sections (ckpt_section.c) -------------------------------------------- */
+/* --- sections (section.c) ------------------------------------------------- */
 
 /* Is it an id at all? One that is longer than any section's may be looked for,
  * and is not found. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* ckpt_checkpoint.c - libSaCkpt: functions on whole checkpoints. */
-#include "api/ckpt_internal.h"
+/* checkpoint.c - libSaCkpt: functions on whole checkpoints. */
+#include "api/ckpt/internal.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* ckpt_section.c - libSaCkpt: sections, and going through them. */
-#include "api/ckpt_internal.h"
+/* section.c - libSaCkpt: sections, and going through them. */
+#include "api/ckpt/internal.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* ckpt_b01.c - what programs linked with openais 1.1 call, where it is not what
- * the header says today. In the shared library alone: static ones have no
- * versions of symbols. */
-#include "api/ckpt_internal.h"
+/* versions.c - what programs linked with openais 1.1 call, where it is not what
+ * the header says today. It is part of the shared library alone: a static one has
+ * no versions of symbols. */
+#include "api/ckpt/internal.h"
 
 #include <string.h>
 
