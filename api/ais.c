@@ -1,7 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+/* ais.c - the interface functions that all services of the SA Forum have. */
 #include "api/ais.h"
 
 #include <string.h>
+
+ABI_SIZE(SaNameT, 258);
+ABI_SIZE(SaVersionT, 3);
+ABI_SIZE(SaAnyT, 16);
+ABI_SIZE(SaLimitValueT, 8);
+ABI_SIZE(SaBoolT, 4);
 
 _Static_assert(SA_AIS_ERR_NO_SECTIONS == (int)CS_ERR_NO_SECTIONS, "results");
 
@@ -12,6 +19,95 @@ SaAisErrorT ais_error(cs_error_t error)
                                        : SA_AIS_ERR_LIBRARY;
 }
 
+/* --- life cycle ----------------------------------------------------------- */
+
+static bool version_ok(const SaVersionT *version, struct ais_versions v)
+{
+    return version->releaseCode == v.supported.releaseCode &&
+           version->majorVersion >= v.major_min &&
+           version->majorVersion <= v.supported.majorVersion;
+}
+
+SaAisErrorT ais_initialize(const struct library *l, struct ais_versions v,
+                           const void *given, SaUint64T *handle,
+                           SaVersionT *version)
+{
+    uint64_t number;
+    cs_error_t error;
+
+    if (handle == NULL || version == NULL)
+        return SA_AIS_ERR_INVALID_PARAM;
+    if (!version_ok(version, v)) {
+        *version = v.supported;
+        return SA_AIS_ERR_VERSION;
+    }
+    error = library_open(l, (struct conn_rings){.submit_bytes = 0}, given,
+                         &number);
+    if (error == CS_OK) {
+        *handle = number;
+        *version = v.supported;
+    }
+    /* A daemon of another version does not speak of the interface's. */
+    return error == CS_ERR_VERSION ? SA_AIS_ERR_LIBRARY : ais_error(error);
+}
+
+SaAisErrorT ais_finalize(const struct library *l, SaUint64T handle)
+{
+    return ais_error(library_finalize(l, handle));
+}
+
+SaAisErrorT ais_selection_object_get(const struct library *l, SaUint64T handle,
+                                     SaSelectionObjectT *object)
+{
+    HELD struct conn *c = NULL;
+
+    if (object == NULL)
+        return SA_AIS_ERR_INVALID_PARAM;
+    c = handle_get(handle, l);
+    if (c == NULL)
+        return SA_AIS_ERR_BAD_HANDLE;
+    if (conn_is_dead(c))
+        return SA_AIS_ERR_LIBRARY;
+    *object = (SaSelectionObjectT)c->socket;
+    return SA_AIS_OK;
+}
+
+/* False: there is no such flag. */
+static bool flags_of(SaDispatchFlagsT from, cs_dispatch_flags_t *to)
+{
+    switch (from) {
+    case SA_DISPATCH_ONE:
+        *to = CS_DISPATCH_ONE_NONBLOCKING;
+        return true;
+    case SA_DISPATCH_ALL:
+        *to = CS_DISPATCH_ALL;
+        return true;
+    case SA_DISPATCH_BLOCKING:
+        *to = CS_DISPATCH_BLOCKING;
+        return true;
+    }
+    return false;
+}
+
+SaAisErrorT ais_dispatch(const struct library *l, SaUint64T handle,
+                         SaDispatchFlagsT flags)
+{
+    HELD struct conn *c = NULL;
+    cs_dispatch_flags_t how;
+    cs_error_t error;
+
+    if (!flags_of(flags, &how))
+        return SA_AIS_ERR_INVALID_PARAM;
+    c = handle_get(handle, l);
+    if (c == NULL)
+        return SA_AIS_ERR_BAD_HANDLE;
+    error = library_dispatch(c, how);
+    /* That nothing is pending is no error. */
+    return error == CS_ERR_TRY_AGAIN ? SA_AIS_OK : ais_error(error);
+}
+
+/* --- requests and queries ------------------------------------------------- */
+
 /* The result that an answer begins with. */
 static SaAisErrorT reply_error(const void *answer)
 {
@@ -19,26 +115,6 @@ static SaAisErrorT reply_error(const void *answer)
 
     memcpy(&reply, answer, sizeof reply);
     return ais_error(conn_error(reply.result));
-}
-
-bool ais_version_agree(SaVersionT *version, SaUint8T major_min,
-                       SaVersionT supported)
-{
-    if (version->releaseCode == supported.releaseCode &&
-        version->majorVersion >= major_min &&
-        version->majorVersion <= supported.majorVersion)
-        return true;
-    *version = supported;
-    return false;
-}
-
-SaAisErrorT ais_open(struct conn *c, enum ipc_service service)
-{
-    cs_error_t error =
-        conn_open(c, service, (struct conn_rings){.submit_bytes = 0});
-
-    /* Another version of the daemon, not of the interface. */
-    return error == CS_ERR_VERSION ? SA_AIS_ERR_LIBRARY : ais_error(error);
 }
 
 SaAisErrorT ais_request(struct conn *c, struct conn_call *call, void *reply,
@@ -73,29 +149,4 @@ SaAisErrorT ais_query(struct conn *c, struct conn_call *call, void *answer,
         return SA_AIS_ERR_LIBRARY;
     *rest = call->answer_size - size;
     return SA_AIS_OK;
-}
-
-SaAisErrorT ais_dispatch_flags(SaDispatchFlagsT from, cs_dispatch_flags_t *to)
-{
-    switch (from) {
-    case SA_DISPATCH_ONE:
-        *to = CS_DISPATCH_ONE_NONBLOCKING;
-        return SA_AIS_OK;
-    case SA_DISPATCH_ALL:
-        *to = CS_DISPATCH_ALL;
-        return SA_AIS_OK;
-    case SA_DISPATCH_BLOCKING:
-        *to = CS_DISPATCH_BLOCKING;
-        return SA_AIS_OK;
-    default:
-        return SA_AIS_ERR_INVALID_PARAM;
-    }
-}
-
-SaAisErrorT ais_dispatch(struct conn *c, cs_dispatch_flags_t flags,
-                         conn_event_fn deliver, void *context)
-{
-    cs_error_t error = conn_dispatch(c, flags, deliver, context);
-
-    return error == CS_ERR_TRY_AGAIN ? SA_AIS_OK : ais_error(error);
 }

@@ -1,24 +1,32 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* ais.h - what the libraries of the SA Forum's services share beyond client.h:
- * results, versions, requests, dispatching. */
+/* ais.h - what the libraries of the SA Forum's services share beyond library.h:
+ * the functions that each of them has, requests, results. */
 #ifndef API_AIS_H
 #define API_AIS_H
 
-#include "api/client.h"
+#include "api/library.h"
 
 #include <openais/saAis.h>
 
 /* The connection's result, as AIS calls it; LIBRARY, if AIS has no such. */
 SaAisErrorT ais_error(cs_error_t error);
 
-/* True: the program's version is `supported`, or of an older major version of
- * the same release code, from major_min on. Else *version becomes what is
- * supported. */
-bool ais_version_agree(SaVersionT *version, SaUint8T major_min,
-                       SaVersionT supported);
+/* What programs may ask for: the release code of `supported`, and a major
+ * version from major_min to that of `supported`. */
+struct ais_versions {
+    SaUint8T major_min;
+    SaVersionT supported;
+};
 
-/* conn_open() with the daemon's default rings. */
-SaAisErrorT ais_open(struct conn *c, enum ipc_service service);
+/* The functions that each service has. `given` is for the library's init(). */
+SaAisErrorT ais_initialize(const struct library *l, struct ais_versions v,
+                           const void *given, SaUint64T *handle,
+                           SaVersionT *version);
+SaAisErrorT ais_finalize(const struct library *l, SaUint64T handle);
+SaAisErrorT ais_selection_object_get(const struct library *l, SaUint64T handle,
+                                     SaSelectionObjectT *object);
+SaAisErrorT ais_dispatch(const struct library *l, SaUint64T handle,
+                         SaDispatchFlagsT flags);
 
 /* A request, of which all is filled in but the answer. That is `size` bytes,
  * which begin with a struct ipc_reply; its result is what is returned. */
@@ -31,12 +39,11 @@ SaAisErrorT ais_request(struct conn *c, struct conn_call *call, void *reply,
 SaAisErrorT ais_query(struct conn *c, struct conn_call *call, void *answer,
                       size_t size, size_t *rest);
 
-/* The flags of saXxxDispatch(), to be looked at before its handle; or
- * SA_AIS_ERR_INVALID_PARAM. */
-SaAisErrorT ais_dispatch_flags(SaDispatchFlagsT from, cs_dispatch_flags_t *to);
-
-/* conn_dispatch(); that nothing is pending is no error. */
-SaAisErrorT ais_dispatch(struct conn *c, cs_dispatch_flags_t flags,
-                         conn_event_fn deliver, void *context);
+/* Programs are compiled to these layouts, bytes on 64-bit machines. */
+#define ABI_SIZE(type, size)                                                   \
+    _Static_assert(sizeof(long) != 8 || sizeof(type) == (size), #type)
+#define ABI_AT(type, field, offset)                                            \
+    _Static_assert(sizeof(long) != 8 || offsetof(type, field) == (offset),     \
+                   #type "." #field)
 
 #endif

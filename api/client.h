@@ -1,10 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* client.h - what all client libraries share: handles, the connection to the
- * daemon, requests, events.
- *
- * A handle names an object with a struct conn at its beginning. Functions of a
- * library get the object with handle_get(), which keeps it alive until
- * handle_put(), also if another thread finalizes the handle meanwhile. */
+/* client.h - the connection of a client library to the daemon: requests,
+ * queries, events. library.h and ais.h build on it what the libraries share. */
 #ifndef API_CLIENT_H
 #define API_CLIENT_H
 
@@ -48,6 +44,8 @@ struct conn_undo {
 typedef bool (*conn_undo_fn)(uint32_t type, const uint8_t *reply, uint32_t size,
                              struct conn_undo *undo);
 
+struct library;
+
 /* The connection. Each ring has one owner at a time: the holder of its lock.
  * Order of locks: dispatch_lock, then request_lock or query_lock, then
  * submit_lock. Callbacks run under dispatch_lock and may make requests; nobody
@@ -63,6 +61,8 @@ struct conn {
     struct arena arena; /* of the checkpoints */
     uint64_t arena_address;
     uint32_t node_id, message_size_max;
+    const struct library *library; /* see library.h */
+    uint64_t handle;               /* by which the program names it */
 
     _Atomic bool closing; /* finalized */
     _Atomic bool dead;    /* the daemon is gone, or its rings make no sense */
@@ -193,29 +193,5 @@ typedef void (*conn_event_fn)(void *context, uint32_t type, const uint8_t *body,
 /* Runs `deliver` on events in order, as CS_DISPATCH_... says. */
 cs_error_t conn_dispatch(struct conn *c, cs_dispatch_flags_t flags,
                          conn_event_fn deliver, void *context);
-
-/* --- handles -------------------------------------------------------------- */
-
-enum { HANDLES_MAX = 8192 };
-
-/* Makes a handle for an object; `destroy` frees it once the handle is finalized
- * and no function uses it any more. CS_ERR_NO_RESOURCES: all are in use. */
-cs_error_t handle_new(uint64_t *handle, struct conn *object,
-                      void (*destroy)(struct conn *object));
-
-/* The connection, kept until handle_put(); NULL: no such handle. */
-void *handle_get(uint64_t handle);
-void handle_put(uint64_t handle);
-
-/* The same for objects that are no connections; `kind`, an address, tells them
- * apart. They end when they are finalized, and not before: the owner of a
- * connection ends those that belong to it. `destroy` takes no lock. */
-cs_error_t handle_new_part(uint64_t *handle, const char *kind, void *object,
-                           void (*destroy)(void *object));
-void *handle_get_part(uint64_t handle, const char *kind);
-cs_error_t handle_finalize_part(uint64_t handle, const char *kind);
-
-/* Ends the handle: CS_OK, or CS_ERR_BAD_HANDLE. */
-cs_error_t handle_finalize(uint64_t handle);
 
 #endif

@@ -6,7 +6,12 @@
  * changes are compare-and-swap on it, so a call costs two atomic operations and
  * no lock, and a handle that is old, forged or finalized is found out before
  * the object is touched. Slots are never freed. */
-#include "api/client.h"
+#include "api/handle.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
 
 enum { FREE_BIT = 31, CLOSING_BIT = 30 };
 
@@ -16,11 +21,9 @@ enum { FREE_BIT = 31, CLOSING_BIT = 30 };
 
 struct slot {
     _Atomic uint64_t state; /* generation << 32 | bits | users */
-    struct conn *conn;      /* NULL: the handle of a part */
-    void (*destroy)(struct conn *conn);
-    const char *kind; /* of a part; else NULL */
-    void *part;
-    void (*destroy_part)(void *part);
+    const void *kind;
+    const struct handle_ops *ops;
+    void *object;
     bool known; /* ever used; guarded by table_lock */
 };
 
@@ -47,11 +50,9 @@ static void after_fork_parent(void)
     pthread_mutex_unlock(&table_lock);
 }
 
-/* The connections are the parent's. The child closes its descriptors, or the
- * daemon would not notice the parent's end while a child lives, and its handles
- * go out of use. The objects are left alone: a thread of the parent may have
- * been at work on them. Their memory is lost, once; the rings were not
- * inherited. */
+/* The objects are the parent's, so the child's handles go out of use. The
+ * objects are left alone but for `forked`: a thread of the parent may have been
+ * at work on them. Their memory is lost, once; the rings were not inherited. */
 static void after_fork_child(void)
 {
     for (uint32_t i = 0; i < HANDLES_MAX; i++) {
@@ -59,11 +60,8 @@ static void after_fork_child(void)
         uint64_t state = atomic_load_explicit(&s->state, memory_order_relaxed);
         if (!s->known || (state & SLOT_FREE) != 0)
             continue;
-        if (s->conn != NULL) {
-            atomic_store_explicit(&s->conn->foreign, true,
-                                  memory_order_relaxed);
-            conn_close_fds(s->conn);
-        }
+        if (s->ops->forked != NULL)
+            s->ops->forked(s->object);
         atomic_store_explicit(&s->state, ((state >> 32) + 1) << 32 | SLOT_FREE,
                               memory_order_relaxed);
     }
@@ -77,12 +75,14 @@ static void register_fork(void)
 
 /* --- handles -------------------------------------------------------------- */
 
-/* Fills a free slot with what `from` names. */
-static cs_error_t slot_take(uint64_t *handle, const struct slot *from)
+uint64_t handle_new(uint64_t *at, const void *kind,
+                    const struct handle_ops *ops, void *object)
 {
+    uint64_t handle = 0;
+
     pthread_once(&once, register_fork);
     pthread_mutex_lock(&table_lock);
-    for (uint32_t tried = 0; tried < HANDLES_MAX; tried++) {
+    for (uint32_t tried = 0; handle == 0 && tried < HANDLES_MAX; tried++) {
         uint32_t index = next_slot++ % HANDLES_MAX;
         struct slot *s = &slots[index];
         uint64_t state = atomic_load_explicit(&s->state, memory_order_relaxed);
@@ -91,40 +91,21 @@ static cs_error_t slot_take(uint64_t *handle, const struct slot *from)
         /* Not 0, so that small numbers are never handles. */
         uint64_t generation = (state >> 32) == 0 ? 1 : state >> 32;
         s->known = true;
-        s->conn = from->conn;
-        s->destroy = from->destroy;
-        s->kind = from->kind;
-        s->part = from->part;
-        s->destroy_part = from->destroy_part;
-        *handle = generation << 32 | (index + 1);
-        /* Release: pairs with the acquire in slot_get(), so that who finds the
-         * handle finds the object complete. */
+        s->kind = kind;
+        s->ops = ops;
+        s->object = object;
+        *at = handle = generation << 32 | (index + 1);
+        /* Release: pairs with the acquire in slot_get(), so that a thread that
+         * finds the handle finds the object complete. */
         atomic_store_explicit(&s->state, generation << 32 | 1,
                               memory_order_release);
-        pthread_mutex_unlock(&table_lock);
-        return CS_OK;
     }
     pthread_mutex_unlock(&table_lock);
-    return CS_ERR_NO_RESOURCES;
-}
-
-cs_error_t handle_new(uint64_t *handle, struct conn *object,
-                      void (*destroy)(struct conn *object))
-{
-    return slot_take(handle,
-                     &(struct slot){.conn = object, .destroy = destroy});
-}
-
-cs_error_t handle_new_part(uint64_t *handle, const char *kind, void *object,
-                           void (*destroy)(void *object))
-{
-    return slot_take(
-        handle,
-        &(struct slot){.kind = kind, .part = object, .destroy_part = destroy});
+    return handle;
 }
 
 /* One user more, if the handle is one of this kind. */
-static struct slot *slot_get(uint64_t handle, const char *kind)
+static struct slot *slot_get(uint64_t handle, const void *kind)
 {
     struct slot *s = slot_of(handle);
     uint64_t state;
@@ -146,24 +127,10 @@ static struct slot *slot_get(uint64_t handle, const char *kind)
     return NULL;
 }
 
-void *handle_get(uint64_t handle)
-{
-    struct slot *s = slot_get(handle, NULL);
-    return s != NULL ? s->conn : NULL;
-}
-
-void *handle_get_part(uint64_t handle, const char *kind)
+void *handle_get(uint64_t handle, const void *kind)
 {
     struct slot *s = slot_get(handle, kind);
-    return s != NULL ? s->part : NULL;
-}
-
-static void slot_destroy(const struct slot *s)
-{
-    if (s->conn != NULL)
-        s->destroy(s->conn);
-    else
-        s->destroy_part(s->part);
+    return s != NULL ? s->object : NULL;
 }
 
 void handle_put(uint64_t handle)
@@ -184,46 +151,41 @@ void handle_put(uint64_t handle)
         return;
     /* Under the lock, so that a fork comes before or after all of it. */
     pthread_mutex_lock(&table_lock);
-    slot_destroy(s);
+    s->ops->destroy(s->object);
     uint64_t generation = ((state >> 32) + 1) & UINT32_MAX;
     atomic_store_explicit(&s->state, generation << 32 | SLOT_FREE,
                           memory_order_relaxed);
     pthread_mutex_unlock(&table_lock);
 }
 
-/* By one who has it by slot_get(). */
-static cs_error_t slot_finalize(struct slot *s, uint64_t handle)
+/* By a caller that has got the slot. */
+static bool slot_finalize(struct slot *s, uint64_t handle)
 {
     uint64_t state = atomic_load_explicit(&s->state, memory_order_relaxed);
 
     do {
         /* In a child made by fork() meanwhile the slot has moved on. */
         if (state >> 32 != handle >> 32 || (state & SLOT_CLOSING) != 0)
-            return CS_ERR_BAD_HANDLE;
+            return false;
     } while (!atomic_compare_exchange_weak_explicit(
         &s->state, &state, state | SLOT_CLOSING, memory_order_acquire,
         memory_order_relaxed));
     /* Ours is the one call that got here, and the handle's own count keeps the
      * object until the put. */
-    if (s->conn != NULL)
-        conn_shutdown(s->conn);
+    if (s->ops->end != NULL)
+        s->ops->end(s->object);
     handle_put(handle);
-    return CS_OK;
+    return true;
 }
 
-cs_error_t handle_finalize_part(uint64_t handle, const char *kind)
+bool handle_finalize(uint64_t handle, const void *kind)
 {
     struct slot *s = slot_get(handle, kind);
-    cs_error_t error;
+    bool mine;
 
     if (s == NULL)
-        return CS_ERR_BAD_HANDLE;
-    error = slot_finalize(s, handle);
+        return false;
+    mine = slot_finalize(s, handle);
     handle_put(handle);
-    return error;
-}
-
-cs_error_t handle_finalize(uint64_t handle)
-{
-    return handle_finalize_part(handle, NULL);
+    return mine;
 }

@@ -97,7 +97,7 @@ void sackpt_attributes_to(SaCkptCheckpointCreationAttributesT *to,
     to->maxSectionIdSize = from->section_id_size_max;
 }
 
-static SaAisErrorT open_now(struct ckpt_instance *c, uint64_t handle,
+static SaAisErrorT open_now(struct ckpt_instance *c,
                             const struct ipc_ckpt_open *open, SaTimeT timeout,
                             SaCkptCheckpointHandleT *checkpoint)
 {
@@ -110,8 +110,7 @@ static SaAisErrorT open_now(struct ckpt_instance *c, uint64_t handle,
 
     if (error != SA_AIS_OK)
         return error;
-    error = sackpt_checkpoint_new(c, handle, &reply.opened, open->flags,
-                                  checkpoint);
+    error = sackpt_checkpoint_new(c, &reply.opened, open->flags, checkpoint);
     if (error != SA_AIS_OK)
         sackpt_close_number(c, reply.opened.handle);
     return error;
@@ -123,7 +122,7 @@ PUBLIC SaAisErrorT saCkptCheckpointOpen(
     SaCkptCheckpointOpenFlagsT checkpointOpenFlags, SaTimeT timeout,
     SaCkptCheckpointHandleT *checkpointHandle)
 {
-    struct ckpt_instance *c;
+    HELD struct ckpt_instance *c = NULL;
     struct ipc_ckpt_open open;
     SaAisErrorT error;
 
@@ -139,9 +138,8 @@ PUBLIC SaAisErrorT saCkptCheckpointOpen(
     if (error == SA_AIS_OK) {
         fill_open(&open, checkpointName, checkpointCreationAttributes,
                   checkpointOpenFlags);
-        error = open_now(c, ckptHandle, &open, timeout, checkpointHandle);
+        error = open_now(c, &open, timeout, checkpointHandle);
     }
-    handle_put(ckptHandle);
     return error;
 }
 
@@ -172,7 +170,7 @@ PUBLIC SaAisErrorT saCkptCheckpointOpenAsync(
     const SaCkptCheckpointCreationAttributesT *checkpointCreationAttributes,
     SaCkptCheckpointOpenFlagsT checkpointOpenFlags)
 {
-    struct ckpt_instance *c;
+    HELD struct ckpt_instance *c = NULL;
     struct ipc_ckpt_open open;
     SaAisErrorT error;
 
@@ -192,7 +190,6 @@ PUBLIC SaAisErrorT saCkptCheckpointOpenAsync(
         open.invocation = invocation;
         error = submit(c, IPC_SUBMIT_CKPT_OPEN, &open, sizeof open, NULL);
     }
-    handle_put(ckptHandle);
     return error;
 }
 
@@ -210,7 +207,7 @@ static SaAisErrorT unlink_name(struct ckpt_instance *c, const SaNameT *name)
 PUBLIC SaAisErrorT saCkptCheckpointUnlink(SaCkptHandleT ckptHandle,
                                           const SaNameT *checkpointName)
 {
-    struct ckpt_instance *c;
+    HELD struct ckpt_instance *c = NULL;
     SaAisErrorT error;
 
     if (checkpointName == NULL)
@@ -221,7 +218,6 @@ PUBLIC SaAisErrorT saCkptCheckpointUnlink(SaCkptHandleT ckptHandle,
     error = check_name(checkpointName);
     if (error == SA_AIS_OK)
         error = unlink_name(c, checkpointName);
-    handle_put(ckptHandle);
     return error;
 }
 
@@ -268,7 +264,7 @@ static SaAisErrorT close_checkpoint(const struct use *u, uint64_t handle)
 PUBLIC SaAisErrorT
 saCkptCheckpointClose(SaCkptCheckpointHandleT checkpointHandle)
 {
-    struct use u;
+    HELD_USE struct use u = {.checkpoint = NULL};
     SaAisErrorT error = sackpt_get(checkpointHandle, &u);
 
     if (error != SA_AIS_OK)
@@ -278,11 +274,8 @@ saCkptCheckpointClose(SaCkptCheckpointHandleT checkpointHandle)
      * its end, where its number may be another's. */
     if (atomic_exchange_explicit(&u.checkpoint->closed, true,
                                  memory_order_acq_rel))
-        error = SA_AIS_ERR_BAD_HANDLE;
-    else
-        error = close_checkpoint(&u, checkpointHandle);
-    sackpt_put(&u);
-    return error;
+        return SA_AIS_ERR_BAD_HANDLE;
+    return close_checkpoint(&u, checkpointHandle);
 }
 
 /* --- attributes and state ------------------------------------------------- */
@@ -291,24 +284,22 @@ PUBLIC SaAisErrorT saCkptCheckpointRetentionDurationSet(
     SaCkptCheckpointHandleT checkpointHandle, SaTimeT retentionDuration)
 {
     const struct ipc_ckpt_request request = {.retention_ns = retentionDuration};
-    struct use u;
+    HELD_USE struct use u = {.checkpoint = NULL};
     SaAisErrorT error = sackpt_get(checkpointHandle, &u);
 
     if (error != SA_AIS_OK)
         return error;
-    error = retentionDuration < 0
-                ? SA_AIS_ERR_INVALID_PARAM
-                : sackpt_simple_request(&u, IPC_SUBMIT_CKPT_RETENTION_SET,
-                                        request, 0);
-    sackpt_put(&u);
-    return error;
+    return retentionDuration < 0
+               ? SA_AIS_ERR_INVALID_PARAM
+               : sackpt_simple_request(&u, IPC_SUBMIT_CKPT_RETENTION_SET,
+                                       request, 0);
 }
 
 PUBLIC SaAisErrorT
 saCkptActiveReplicaSet(SaCkptCheckpointHandleT checkpointHandle)
 {
     const struct ipc_ckpt_request request = {.handle = 0};
-    struct use u;
+    HELD_USE struct use u = {.checkpoint = NULL};
     SaAisErrorT error = sackpt_get(checkpointHandle, &u);
     uint32_t flags;
 
@@ -316,21 +307,17 @@ saCkptActiveReplicaSet(SaCkptCheckpointHandleT checkpointHandle)
         return error;
     flags = u.checkpoint->attributes.creation_flags;
     if ((u.checkpoint->flags & SA_CKPT_CHECKPOINT_WRITE) == 0)
-        error = SA_AIS_ERR_ACCESS;
-    else if ((flags & SA_CKPT_CHECKPOINT_COLLOCATED) == 0 ||
-             (flags & SA_CKPT_WR_ALL_REPLICAS) != 0)
-        error = SA_AIS_ERR_BAD_OPERATION;
-    else
-        error =
-            sackpt_simple_request(&u, IPC_SUBMIT_CKPT_ACTIVE_SET, request, 0);
-    sackpt_put(&u);
-    return error;
+        return SA_AIS_ERR_ACCESS;
+    if ((flags & SA_CKPT_CHECKPOINT_COLLOCATED) == 0 ||
+        (flags & SA_CKPT_WR_ALL_REPLICAS) != 0)
+        return SA_AIS_ERR_BAD_OPERATION;
+    return sackpt_simple_request(&u, IPC_SUBMIT_CKPT_ACTIVE_SET, request, 0);
 }
 
 SaAisErrorT sackpt_status_get(SaCkptCheckpointHandleT handle, const void *to,
                               struct ipc_ckpt_status_answer *answer)
 {
-    struct use u;
+    HELD_USE struct use u = {.checkpoint = NULL};
     SaAisErrorT error;
 
     if (to == NULL)
@@ -338,9 +325,7 @@ SaAisErrorT sackpt_status_get(SaCkptCheckpointHandleT handle, const void *to,
     error = sackpt_get(handle, &u);
     if (error != SA_AIS_OK)
         return error;
-    error = sackpt_status(&u, answer);
-    sackpt_put(&u);
-    return error;
+    return sackpt_status(&u, answer);
 }
 
 PUBLIC SaAisErrorT
@@ -375,7 +360,7 @@ PUBLIC SaAisErrorT saCkptCheckpointSynchronize(
     SaCkptCheckpointHandleT checkpointHandle, SaTimeT timeout)
 {
     const struct ipc_ckpt_request request = {.async = 0};
-    struct use u;
+    HELD_USE struct use u = {.checkpoint = NULL};
     SaAisErrorT error = sackpt_get(checkpointHandle, &u);
 
     if (error != SA_AIS_OK)
@@ -387,7 +372,6 @@ PUBLIC SaAisErrorT saCkptCheckpointSynchronize(
     if (error == SA_AIS_OK)
         error = sackpt_simple_request(&u, IPC_SUBMIT_CKPT_SYNCHRONIZE, request,
                                       conn_deadline(timeout));
-    sackpt_put(&u);
     return error;
 }
 
@@ -421,7 +405,7 @@ PUBLIC SaAisErrorT saCkptCheckpointSynchronizeAsync(
     SaCkptCheckpointHandleT checkpointHandle, SaInvocationT invocation)
 {
     struct ipc_ckpt_status_answer status;
-    struct use u;
+    HELD_USE struct use u = {.checkpoint = NULL};
     SaAisErrorT error = sackpt_get(checkpointHandle, &u);
 
     if (error != SA_AIS_OK)
@@ -435,6 +419,5 @@ PUBLIC SaAisErrorT saCkptCheckpointSynchronizeAsync(
         error = sackpt_status(&u, &status);
     if (error == SA_AIS_OK)
         error = synchronize_async(&u, checkpointHandle, invocation);
-    sackpt_put(&u);
     return error;
 }

@@ -7,47 +7,39 @@
 #include <stdlib.h>
 #include <string.h>
 
-#ifdef __LP64__ /* the layouts that programs are compiled to */
-#define AT(type, field, offset)                                                \
-    _Static_assert(offsetof(type, field) == (offset), #type "." #field)
-#define SIZE(type, size) _Static_assert(sizeof(type) == (size), #type)
+ABI_SIZE(SaCkptCheckpointCreationAttributesT, 48);
+ABI_AT(SaCkptCheckpointCreationAttributesT, creationFlags, 0);
+ABI_AT(SaCkptCheckpointCreationAttributesT, checkpointSize, 8);
+ABI_AT(SaCkptCheckpointCreationAttributesT, retentionDuration, 16);
+ABI_AT(SaCkptCheckpointCreationAttributesT, maxSections, 24);
+ABI_AT(SaCkptCheckpointCreationAttributesT, maxSectionSize, 32);
+ABI_AT(SaCkptCheckpointCreationAttributesT, maxSectionIdSize, 40);
+ABI_SIZE(SaCkptSectionIdT, 16);
+ABI_AT(SaCkptSectionIdT, idLen, 0);
+ABI_AT(SaCkptSectionIdT, id, 8);
+ABI_SIZE(SaCkptSectionCreationAttributesT, 16);
+ABI_AT(SaCkptSectionCreationAttributesT, sectionId, 0);
+ABI_AT(SaCkptSectionCreationAttributesT, expirationTime, 8);
+ABI_SIZE(SaCkptSectionDescriptorT, 48);
+ABI_AT(SaCkptSectionDescriptorT, sectionId, 0);
+ABI_AT(SaCkptSectionDescriptorT, expirationTime, 16);
+ABI_AT(SaCkptSectionDescriptorT, sectionSize, 24);
+ABI_AT(SaCkptSectionDescriptorT, sectionState, 32);
+ABI_AT(SaCkptSectionDescriptorT, lastUpdate, 40);
+ABI_SIZE(SaCkptIOVectorElementT, 48);
+ABI_AT(SaCkptIOVectorElementT, sectionId, 0);
+ABI_AT(SaCkptIOVectorElementT, dataBuffer, 16);
+ABI_AT(SaCkptIOVectorElementT, dataSize, 24);
+ABI_AT(SaCkptIOVectorElementT, dataOffset, 32);
+ABI_AT(SaCkptIOVectorElementT, readSize, 40);
+ABI_SIZE(SaCkptCheckpointDescriptorT, 64);
+ABI_AT(SaCkptCheckpointDescriptorT, checkpointCreationAttributes, 0);
+ABI_AT(SaCkptCheckpointDescriptorT, numberOfSections, 48);
+ABI_AT(SaCkptCheckpointDescriptorT, memoryUsed, 56);
+ABI_SIZE(SaCkptCallbacksT, 16);
+ABI_AT(SaCkptCallbacksT, saCkptCheckpointSynchronizeCallback, 8);
 
-SIZE(SaCkptCheckpointCreationAttributesT, 48);
-AT(SaCkptCheckpointCreationAttributesT, creationFlags, 0);
-AT(SaCkptCheckpointCreationAttributesT, checkpointSize, 8);
-AT(SaCkptCheckpointCreationAttributesT, retentionDuration, 16);
-AT(SaCkptCheckpointCreationAttributesT, maxSections, 24);
-AT(SaCkptCheckpointCreationAttributesT, maxSectionSize, 32);
-AT(SaCkptCheckpointCreationAttributesT, maxSectionIdSize, 40);
-SIZE(SaCkptSectionIdT, 16);
-AT(SaCkptSectionIdT, idLen, 0);
-AT(SaCkptSectionIdT, id, 8);
-SIZE(SaCkptSectionCreationAttributesT, 16);
-AT(SaCkptSectionCreationAttributesT, sectionId, 0);
-AT(SaCkptSectionCreationAttributesT, expirationTime, 8);
-SIZE(SaCkptSectionDescriptorT, 48);
-AT(SaCkptSectionDescriptorT, sectionId, 0);
-AT(SaCkptSectionDescriptorT, expirationTime, 16);
-AT(SaCkptSectionDescriptorT, sectionSize, 24);
-AT(SaCkptSectionDescriptorT, sectionState, 32);
-AT(SaCkptSectionDescriptorT, lastUpdate, 40);
-SIZE(SaCkptIOVectorElementT, 48);
-AT(SaCkptIOVectorElementT, sectionId, 0);
-AT(SaCkptIOVectorElementT, dataBuffer, 16);
-AT(SaCkptIOVectorElementT, dataSize, 24);
-AT(SaCkptIOVectorElementT, dataOffset, 32);
-AT(SaCkptIOVectorElementT, readSize, 40);
-SIZE(SaCkptCheckpointDescriptorT, 64);
-AT(SaCkptCheckpointDescriptorT, checkpointCreationAttributes, 0);
-AT(SaCkptCheckpointDescriptorT, numberOfSections, 48);
-AT(SaCkptCheckpointDescriptorT, memoryUsed, 56);
-SIZE(SaCkptCallbacksT, 16);
-AT(SaCkptCallbacksT, saCkptCheckpointSynchronizeCallback, 8);
-#endif
-
-static const char mark, checkpoint_kind;
-
-static const SaVersionT supported = {'B', 2, 2};
+static const struct ais_versions versions = {1, {'B', 2, 2}};
 
 /* How long saCkptInitialize() waits for a daemon that is being brought up to
  * date. */
@@ -55,42 +47,53 @@ static const SaTimeT READY_WAIT = 2 * SA_TIME_ONE_SECOND;
 
 /* --- handles -------------------------------------------------------------- */
 
+static void checkpoint_free(void *part)
+{
+    sackpt_direct_free(part);
+    free(part);
+}
+
+/* Of checkpoints; the kind of their handles too. */
+static const struct handle_ops checkpoint_ops = {.destroy = checkpoint_free};
+
 SaAisErrorT sackpt_instance_get(SaCkptHandleT handle, struct ckpt_instance **c)
 {
-    *c = handle_get(handle);
-    if (*c == NULL)
-        return SA_AIS_ERR_BAD_HANDLE;
-    if ((*c)->mark == &mark)
-        return SA_AIS_OK;
-    handle_put(handle);
-    return SA_AIS_ERR_BAD_HANDLE;
+    *c = handle_get(handle, &ckpt_library);
+    return *c != NULL ? SA_AIS_OK : SA_AIS_ERR_BAD_HANDLE;
 }
 
 SaAisErrorT sackpt_get(SaCkptCheckpointHandleT handle, struct use *u)
 {
-    u->checkpoint = handle_get_part(handle, &checkpoint_kind);
-    if (u->checkpoint == NULL)
+    struct ckpt_checkpoint *ck = handle_get(handle, &checkpoint_ops);
+
+    u->checkpoint = NULL;
+    if (ck == NULL)
         return SA_AIS_ERR_BAD_HANDLE;
     /* Relaxed: requests look again under their lock, queries afterwards. */
-    if (!atomic_load_explicit(&u->checkpoint->closed, memory_order_relaxed) &&
-        sackpt_instance_get(u->checkpoint->instance, &u->instance) == SA_AIS_OK)
+    if (!atomic_load_explicit(&ck->closed, memory_order_relaxed) &&
+        sackpt_instance_get(ck->instance, &u->instance) == SA_AIS_OK) {
+        u->checkpoint = ck;
         return SA_AIS_OK;
+    }
     handle_put(handle);
     return SA_AIS_ERR_BAD_HANDLE;
 }
 
 void sackpt_put(const struct use *u)
 {
-    /* The checkpoint's last put frees it. */
-    uint64_t instance = u->checkpoint->instance;
+    uint64_t instance;
 
+    if (u->checkpoint == NULL)
+        return;
+    /* The checkpoint's last put frees it. */
+    instance = u->checkpoint->instance;
     handle_put(u->checkpoint->part.handle);
     handle_put(instance);
 }
 
 SaAisErrorT sackpt_memory_free(SaCkptCheckpointHandleT handle, void *memory)
 {
-    struct use u;
+    HELD_USE struct use u = {.checkpoint = NULL};
     SaAisErrorT error;
 
     if (memory == NULL)
@@ -99,20 +102,21 @@ SaAisErrorT sackpt_memory_free(SaCkptCheckpointHandleT handle, void *memory)
     if (error != SA_AIS_OK)
         return error;
     free(memory);
-    sackpt_put(&u);
     return SA_AIS_OK;
 }
 
 SaAisErrorT sackpt_part_new(struct ckpt_instance *c, struct parts *list,
-                            const char *kind, struct part *part,
-                            uint64_t *handle, void (*destroy)(void *part))
+                            const struct handle_ops *ops, struct part *part,
+                            uint64_t *handle)
 {
     SaAisErrorT error = SA_AIS_ERR_BAD_HANDLE;
 
-    part->kind = kind;
+    part->ops = ops;
     pthread_mutex_lock(&c->lock);
     if (!list->ended)
-        error = ais_error(handle_new_part(&part->handle, kind, part, destroy));
+        error = handle_new(&part->handle, ops, ops, part) != 0
+                    ? SA_AIS_OK
+                    : SA_AIS_ERR_NO_RESOURCES;
     if (error == SA_AIS_OK) {
         part->next = list->first;
         part->at = &list->first;
@@ -123,7 +127,7 @@ SaAisErrorT sackpt_part_new(struct ckpt_instance *c, struct parts *list,
     }
     pthread_mutex_unlock(&c->lock);
     if (error != SA_AIS_OK)
-        destroy(part);
+        ops->destroy(part);
     return error;
 }
 
@@ -144,13 +148,13 @@ bool sackpt_part_end(struct ckpt_instance *c, struct part *part)
         unlink_part(part);
     pthread_mutex_unlock(&c->lock);
     if (mine)
-        handle_finalize_part(part->handle, part->kind);
+        handle_finalize(part->handle, part->ops);
     return mine;
 }
 
 struct name {
     uint64_t handle; /* 0: none */
-    const char *kind;
+    const struct handle_ops *ops;
 };
 
 /* Under the lock: the first in the list, which it leaves. */
@@ -162,7 +166,7 @@ static struct name take_first(struct parts *list)
     if (part == NULL)
         return (struct name){.handle = 0};
     unlink_part(part);
-    return (struct name){part->handle, part->kind};
+    return (struct name){part->handle, part->ops};
 }
 
 void sackpt_iterations_end(struct ckpt_instance *c, struct ckpt_checkpoint *ck)
@@ -174,7 +178,7 @@ void sackpt_iterations_end(struct ckpt_instance *c, struct ckpt_checkpoint *ck)
         name = take_first(&ck->iterations);
         pthread_mutex_unlock(&c->lock);
         if (name.handle != 0)
-            handle_finalize_part(name.handle, name.kind);
+            handle_finalize(name.handle, name.ops);
     } while (name.handle != 0);
 }
 
@@ -195,21 +199,7 @@ static struct name take_part(struct ckpt_instance *c)
     return name;
 }
 
-static void end_parts(struct ckpt_instance *c)
-{
-    struct name name;
-
-    while ((name = take_part(c)).handle != 0)
-        handle_finalize_part(name.handle, name.kind);
-}
-
-static void checkpoint_free(void *part)
-{
-    sackpt_direct_free(part);
-    free(part);
-}
-
-SaAisErrorT sackpt_checkpoint_new(struct ckpt_instance *c, uint64_t instance,
+SaAisErrorT sackpt_checkpoint_new(struct ckpt_instance *c,
                                   const struct ipc_ckpt_opened *opened,
                                   SaCkptCheckpointOpenFlagsT flags,
                                   SaCkptCheckpointHandleT *handle)
@@ -220,12 +210,12 @@ SaAisErrorT sackpt_checkpoint_new(struct ckpt_instance *c, uint64_t instance,
 
     if (ck == NULL)
         return SA_AIS_ERR_NO_MEMORY;
-    ck->instance = instance;
+    ck->instance = c->conn.handle;
     ck->number = opened->handle;
     ck->flags = flags;
     ck->attributes = opened->attributes;
-    error = sackpt_part_new(c, &c->checkpoints, &checkpoint_kind, &ck->part,
-                            &number, checkpoint_free);
+    error = sackpt_part_new(c, &c->checkpoints, &checkpoint_ops, &ck->part,
+                            &number);
     if (error == SA_AIS_OK)
         *handle = number;
     return error;
@@ -275,138 +265,10 @@ SaAisErrorT sackpt_status(const struct use *u,
     return ais_query(&u->instance->conn, &call, answer, sizeof *answer, &rest);
 }
 
-/* --- life cycle ----------------------------------------------------------- */
-
-/* An open that was given up has come to pass. */
-static bool undo_open(uint32_t type, const uint8_t *reply, uint32_t size,
-                      struct conn_undo *undo)
-{
-    struct ipc_ckpt_reply r;
-    struct ipc_ckpt_request request = {.handle = 0};
-
-    if (type != IPC_SUBMIT_CKPT_OPEN || size != sizeof r)
-        return false;
-    memcpy(&r, reply, sizeof r);
-    if (r.reply.result != IPC_OK)
-        return false;
-    request.handle = r.opened.handle;
-    undo->type = IPC_SUBMIT_CKPT_CLOSE;
-    undo->size = sizeof request;
-    memcpy(undo->body, &request, sizeof request);
-    return true;
-}
-
-_Static_assert(sizeof(struct ipc_ckpt_request) <=
-                   sizeof((struct conn_undo *)0)->body,
-               "fits");
-
-static void instance_free(struct conn *conn)
-{
-    struct ckpt_instance *c = (struct ckpt_instance *)conn;
-
-    while (c->pending != NULL) {
-        struct pending *next = c->pending->next;
-        free(c->pending);
-        c->pending = next;
-    }
-    conn_close(&c->conn);
-    pthread_mutex_destroy(&c->lock);
-    free(c);
-}
-
-/* Connected, and the daemon is up to date: else programs would get TRY_AGAIN
- * from the next call, where few of them expect it. It holds back all requests
- * until then, also one to close what nobody has opened. */
-static SaAisErrorT instance_open(struct ckpt_instance *c)
-{
-    const struct ipc_ckpt_request request = {.handle = UINT32_MAX};
-    struct conn_call call = {.type = IPC_SUBMIT_CKPT_CLOSE,
-                             .head = CONN_PART(&request, sizeof request)};
-    struct ipc_ckpt_reply reply;
-    SaAisErrorT error = ais_open(&c->conn, IPC_SERVICE_CKPT);
-
-    if (error != SA_AIS_OK)
-        return error;
-    c->conn.undo = undo_open;
-    call.end_ns = conn_deadline(READY_WAIT);
-    error = sackpt_request(c, &call, &reply);
-    if (error == SA_AIS_ERR_BAD_HANDLE)
-        return SA_AIS_OK;
-    conn_close(&c->conn);
-    return error == SA_AIS_ERR_LIBRARY ? error : SA_AIS_ERR_TRY_AGAIN;
-}
-
-PUBLIC SaAisErrorT saCkptInitialize(SaCkptHandleT *ckptHandle,
-                                    const SaCkptCallbacksT *callbacks,
-                                    SaVersionT *version)
-{
-    struct ckpt_instance *c;
-    uint64_t number;
-    SaAisErrorT error;
-
-    if (ckptHandle == NULL || version == NULL)
-        return SA_AIS_ERR_INVALID_PARAM;
-    if (!ais_version_agree(version, 1, supported))
-        return SA_AIS_ERR_VERSION;
-    c = calloc(1, sizeof *c);
-    if (c == NULL)
-        return SA_AIS_ERR_NO_MEMORY;
-    error = instance_open(c); /* clears the connection alone */
-    if (error != SA_AIS_OK) {
-        free(c);
-        return error;
-    }
-    c->mark = &mark;
-    if (callbacks != NULL)
-        c->callbacks = *callbacks;
-    pthread_mutex_init(&c->lock, NULL);
-    error = ais_error(handle_new(&number, &c->conn, instance_free));
-    if (error != SA_AIS_OK) {
-        instance_free(&c->conn);
-        return error;
-    }
-    *version = supported;
-    *ckptHandle = number;
-    return SA_AIS_OK;
-}
-
-PUBLIC SaAisErrorT saCkptFinalize(SaCkptHandleT ckptHandle)
-{
-    struct ckpt_instance *c;
-    SaAisErrorT error = sackpt_instance_get(ckptHandle, &c);
-
-    if (error != SA_AIS_OK)
-        return error;
-    error = ais_error(handle_finalize(ckptHandle));
-    if (error == SA_AIS_OK)
-        end_parts(c); /* the daemon sees the connection's end */
-    handle_put(ckptHandle);
-    return error;
-}
-
-PUBLIC SaAisErrorT saCkptSelectionObjectGet(SaCkptHandleT ckptHandle,
-                                            SaSelectionObjectT *selectionObject)
-{
-    struct ckpt_instance *c;
-    SaAisErrorT error;
-
-    if (selectionObject == NULL)
-        return SA_AIS_ERR_INVALID_PARAM;
-    error = sackpt_instance_get(ckptHandle, &c);
-    if (error != SA_AIS_OK)
-        return error;
-    if (conn_is_dead(&c->conn))
-        error = SA_AIS_ERR_LIBRARY;
-    else
-        *selectionObject = (SaSelectionObjectT)c->conn.socket;
-    handle_put(ckptHandle);
-    return error;
-}
-
 /* --- events --------------------------------------------------------------- */
 
-static void deliver_open(struct ckpt_instance *c, uint64_t handle,
-                         const uint8_t *body, uint32_t size)
+static void deliver_open(struct ckpt_instance *c, const uint8_t *body,
+                         uint32_t size)
 {
     struct ipc_ckpt_open_event e;
     SaCkptCheckpointHandleT checkpoint = 0;
@@ -417,8 +279,7 @@ static void deliver_open(struct ckpt_instance *c, uint64_t handle,
     memcpy(&e, body, sizeof e);
     error = ais_error(conn_error(e.result));
     if (error == SA_AIS_OK) {
-        error =
-            sackpt_checkpoint_new(c, handle, &e.opened, e.flags, &checkpoint);
+        error = sackpt_checkpoint_new(c, &e.opened, e.flags, &checkpoint);
         if (error == SA_AIS_ERR_BAD_HANDLE)
             return; /* finalized */
         if (error != SA_AIS_OK)
@@ -460,36 +321,123 @@ static void deliver_synchronize(struct ckpt_instance *c, const uint8_t *body,
         invocation, ais_error(conn_error(e.result)));
 }
 
-struct dispatch {
-    struct ckpt_instance *instance;
-    uint64_t handle;
-};
-
 static void deliver(void *context, uint32_t type, const uint8_t *body,
                     uint32_t size)
 {
-    const struct dispatch *d = context;
-
     /* Types that this library does not know are a newer daemon's. */
     if (type == IPC_EVENT_CKPT_OPEN)
-        deliver_open(d->instance, d->handle, body, size);
+        deliver_open(context, body, size);
     else if (type == IPC_EVENT_CKPT_SYNCHRONIZE)
-        deliver_synchronize(d->instance, body, size);
+        deliver_synchronize(context, body, size);
+}
+
+/* --- life cycle ----------------------------------------------------------- */
+
+/* An open that was given up has come to pass. */
+static bool undo_open(uint32_t type, const uint8_t *reply, uint32_t size,
+                      struct conn_undo *undo)
+{
+    struct ipc_ckpt_reply r;
+    struct ipc_ckpt_request request = {.handle = 0};
+
+    if (type != IPC_SUBMIT_CKPT_OPEN || size != sizeof r)
+        return false;
+    memcpy(&r, reply, sizeof r);
+    if (r.reply.result != IPC_OK)
+        return false;
+    request.handle = r.opened.handle;
+    undo->type = IPC_SUBMIT_CKPT_CLOSE;
+    undo->size = sizeof request;
+    memcpy(undo->body, &request, sizeof request);
+    return true;
+}
+
+_Static_assert(sizeof(struct ipc_ckpt_request) <=
+                   sizeof((struct conn_undo *)0)->body,
+               "fits");
+
+static void init(void *instance, const void *given)
+{
+    struct ckpt_instance *c = instance;
+    const SaCkptCallbacksT *callbacks = given;
+
+    if (callbacks != NULL)
+        c->callbacks = *callbacks;
+    pthread_mutex_init(&c->lock, NULL);
+}
+
+static void deinit(void *instance)
+{
+    struct ckpt_instance *c = instance;
+
+    while (c->pending != NULL) {
+        struct pending *next = c->pending->next;
+        free(c->pending);
+        c->pending = next;
+    }
+    pthread_mutex_destroy(&c->lock);
+}
+
+/* The daemon is up to date. It holds back all requests until then, also one to
+ * close what nobody has opened. */
+static cs_error_t ready(void *instance)
+{
+    const struct ipc_ckpt_request request = {.handle = UINT32_MAX};
+    struct conn_call call = {.type = IPC_SUBMIT_CKPT_CLOSE,
+                             .head = CONN_PART(&request, sizeof request),
+                             .end_ns = conn_deadline(READY_WAIT)};
+    struct ipc_ckpt_reply reply;
+
+    switch (sackpt_request(instance, &call, &reply)) {
+    case SA_AIS_ERR_BAD_HANDLE:
+        return CS_OK;
+    case SA_AIS_ERR_LIBRARY:
+        return CS_ERR_LIBRARY;
+    default:
+        return CS_ERR_TRY_AGAIN;
+    }
+}
+
+/* The daemon sees the connection's end. */
+static void finalized(void *instance)
+{
+    struct name name;
+
+    while ((name = take_part(instance)).handle != 0)
+        handle_finalize(name.handle, name.ops);
+}
+
+const struct library ckpt_library = {.service = IPC_SERVICE_CKPT,
+                                     .instance_size =
+                                         sizeof(struct ckpt_instance),
+                                     .init = init,
+                                     .deinit = deinit,
+                                     .ready = ready,
+                                     .finalized = finalized,
+                                     .undo = undo_open,
+                                     .deliver = deliver};
+
+PUBLIC SaAisErrorT saCkptInitialize(SaCkptHandleT *ckptHandle,
+                                    const SaCkptCallbacksT *callbacks,
+                                    SaVersionT *version)
+{
+    return ais_initialize(&ckpt_library, versions, callbacks, ckptHandle,
+                          version);
+}
+
+PUBLIC SaAisErrorT saCkptFinalize(SaCkptHandleT ckptHandle)
+{
+    return ais_finalize(&ckpt_library, ckptHandle);
+}
+
+PUBLIC SaAisErrorT saCkptSelectionObjectGet(SaCkptHandleT ckptHandle,
+                                            SaSelectionObjectT *selectionObject)
+{
+    return ais_selection_object_get(&ckpt_library, ckptHandle, selectionObject);
 }
 
 PUBLIC SaAisErrorT saCkptDispatch(SaCkptHandleT ckptHandle,
                                   SaDispatchFlagsT dispatchFlags)
 {
-    struct dispatch d = {.handle = ckptHandle};
-    cs_dispatch_flags_t flags;
-    SaAisErrorT error = ais_dispatch_flags(dispatchFlags, &flags);
-
-    if (error == SA_AIS_OK)
-        error = sackpt_instance_get(ckptHandle, &d.instance);
-    if (error != SA_AIS_OK)
-        return error;
-    conn_take_late(&d.instance->conn);
-    error = ais_dispatch(&d.instance->conn, flags, deliver, &d);
-    handle_put(ckptHandle);
-    return error;
+    return ais_dispatch(&ckpt_library, ckptHandle, dispatchFlags);
 }

@@ -71,14 +71,12 @@ PUBLIC SaAisErrorT saCkptCheckpointWrite(
     const SaCkptIOVectorElementT *ioVector, SaUint32T numberOfElements,
     SaUint32T *erroneousVectorIndex)
 {
-    struct use u;
+    HELD_USE struct use u = {.checkpoint = NULL};
     SaAisErrorT error = sackpt_get(checkpointHandle, &u);
 
     if (error != SA_AIS_OK)
         return error;
-    error = write_vector(&u, ioVector, numberOfElements, erroneousVectorIndex);
-    sackpt_put(&u);
-    return error;
+    return write_vector(&u, ioVector, numberOfElements, erroneousVectorIndex);
 }
 
 static SaAisErrorT overwrite(const struct use *u, const SaCkptSectionIdT *id,
@@ -99,14 +97,12 @@ PUBLIC SaAisErrorT saCkptSectionOverwrite(
     SaCkptCheckpointHandleT checkpointHandle, const SaCkptSectionIdT *sectionId,
     const void *dataBuffer, SaSizeT dataSize)
 {
-    struct use u;
+    HELD_USE struct use u = {.checkpoint = NULL};
     SaAisErrorT error = sackpt_get(checkpointHandle, &u);
 
     if (error != SA_AIS_OK)
         return error;
-    error = overwrite(&u, sectionId, dataBuffer, dataSize);
-    sackpt_put(&u);
-    return error;
+    return overwrite(&u, sectionId, dataBuffer, dataSize);
 }
 
 /* --- read ----------------------------------------------------------------- */
@@ -320,14 +316,12 @@ PUBLIC SaAisErrorT saCkptCheckpointRead(
     SaCkptCheckpointHandleT checkpointHandle, SaCkptIOVectorElementT *ioVector,
     SaUint32T numberOfElements, SaUint32T *erroneousVectorIndex)
 {
-    struct use u;
+    HELD_USE struct use u = {.checkpoint = NULL};
     SaAisErrorT error = sackpt_get(checkpointHandle, &u);
 
     if (error != SA_AIS_OK)
         return error;
-    error = read_vector(&u, ioVector, numberOfElements, erroneousVectorIndex);
-    sackpt_put(&u);
-    return error;
+    return read_vector(&u, ioVector, numberOfElements, erroneousVectorIndex);
 }
 
 PUBLIC SaAisErrorT saCkptIOVectorElementDataFree(

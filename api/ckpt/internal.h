@@ -2,11 +2,11 @@
 /* internal.h - what the files of libSaCkpt share.
  *
  * There are three kinds of handles. That of saCkptInitialize() is a
- * connection's; those of checkpoints and of iterations are parts (client.h),
- * each in a list of what it came from. A call gets all of them up to the
- * connection, and keeps them until its end. A part ends in this order: it is
- * taken from its list, under the instance's lock, by whoever may end it; then
- * its handle is finalized. So what is in a list is not freed. */
+ * connection's; those of checkpoints and of iterations are parts, each in a
+ * list of what it came from. A call gets all of them up to the connection, and
+ * keeps them until its end. A part ends in this order: it is taken from its
+ * list, under the instance's lock, by whoever may end it; then its handle is
+ * finalized. So what is in a list is not freed. */
 #ifndef API_CKPT_INTERNAL_H
 #define API_CKPT_INTERNAL_H
 
@@ -15,13 +15,11 @@
 
 #include <openais/saCkpt.h>
 
-#define PUBLIC __attribute__((visibility("default")))
-
 /* First in its object. */
 struct part {
     uint64_t handle;
-    const char *kind;
-    struct part *next, **at; /* at: NULL in no list */
+    const struct handle_ops *ops; /* the kind of its handle too */
+    struct part *next, **at;      /* at: NULL in no list */
 };
 
 struct parts {
@@ -38,10 +36,7 @@ struct pending {
 };
 
 struct ckpt_instance {
-    struct conn conn; /* first: handles name it */
-    /* A program linked with the static libraries has one table of handles for
-     * all of them. */
-    const char *mark;
+    struct conn conn; /* first: see library.h */
     SaCkptCallbacksT callbacks;
 
     /* Over the rest, and all lists. Taken before no other but that of the table
@@ -73,12 +68,18 @@ struct use {
 
 /* --- handles (ckpt.c) ----------------------------------------------------- */
 
-/* OK or BAD_HANDLE. Kept until handle_put(). */
+extern const struct library ckpt_library;
+
+/* OK, then *c is to be HELD, or BAD_HANDLE, then it is NULL. */
 SaAisErrorT sackpt_instance_get(SaCkptHandleT handle, struct ckpt_instance **c);
 
-/* OK or BAD_HANDLE. Kept until sackpt_put(). */
+/* OK, then *u is kept until sackpt_put(), or BAD_HANDLE, then its checkpoint is
+ * NULL, and there is nothing to be put. */
 SaAisErrorT sackpt_get(SaCkptCheckpointHandleT handle, struct use *u);
 void sackpt_put(const struct use *u);
+
+/* Stands before a struct use: it is put where it goes out of scope. */
+#define HELD_USE __attribute__((cleanup(sackpt_put)))
 
 /* For what the library has allocated for a program. */
 SaAisErrorT sackpt_memory_free(SaCkptCheckpointHandleT handle, void *memory);
@@ -86,8 +87,8 @@ SaAisErrorT sackpt_memory_free(SaCkptCheckpointHandleT handle, void *memory);
 /* A handle for an object, in a list; BAD_HANDLE: that has ended. On an error
  * the object is destroyed. */
 SaAisErrorT sackpt_part_new(struct ckpt_instance *c, struct parts *list,
-                            const char *kind, struct part *part,
-                            uint64_t *handle, void (*destroy)(void *part));
+                            const struct handle_ops *ops, struct part *part,
+                            uint64_t *handle);
 
 /* Takes it from its list and ends it; false: somebody else does so. */
 bool sackpt_part_end(struct ckpt_instance *c, struct part *part);
@@ -96,7 +97,7 @@ bool sackpt_part_end(struct ckpt_instance *c, struct part *part);
 void sackpt_iterations_end(struct ckpt_instance *c, struct ckpt_checkpoint *ck);
 
 /* A handle for what the daemon has opened. */
-SaAisErrorT sackpt_checkpoint_new(struct ckpt_instance *c, uint64_t instance,
+SaAisErrorT sackpt_checkpoint_new(struct ckpt_instance *c,
                                   const struct ipc_ckpt_opened *opened,
                                   SaCkptCheckpointOpenFlagsT flags,
                                   SaCkptCheckpointHandleT *handle);

@@ -145,7 +145,7 @@ saCkptSectionCreate(SaCkptCheckpointHandleT checkpointHandle,
     const SaCkptSectionCreationAttributesT *a = sectionCreationAttributes;
     struct element element = {.data = initialData, .size = initialDataSize};
     struct ipc_ckpt_reply reply;
-    struct use u;
+    HELD_USE struct use u = {.checkpoint = NULL};
     SaAisErrorT error = sackpt_get(checkpointHandle, &u);
 
     if (error != SA_AIS_OK)
@@ -158,7 +158,6 @@ saCkptSectionCreate(SaCkptCheckpointHandleT checkpointHandle,
                     : sackpt_section_one(&u, IPC_SUBMIT_CKPT_SECTION_CREATE,
                                          a->expirationTime, element, &reply);
     }
-    sackpt_put(&u);
     return error;
 }
 
@@ -169,20 +168,17 @@ static SaAisErrorT change(SaCkptCheckpointHandleT handle, uint32_t type,
                           const SaCkptSectionIdT *id, SaTimeT expiration)
 {
     struct ipc_ckpt_reply reply;
-    struct use u;
+    HELD_USE struct use u = {.checkpoint = NULL};
     SaAisErrorT error = sackpt_get(handle, &u);
 
     if (error != SA_AIS_OK)
         return error;
     if (id == NULL || id->idLen == 0 || !sackpt_id_ok(id))
-        error = SA_AIS_ERR_INVALID_PARAM;
-    else if ((u.checkpoint->flags & SA_CKPT_CHECKPOINT_WRITE) == 0)
-        error = SA_AIS_ERR_ACCESS;
-    else
-        error = sackpt_section_one(&u, type, expiration,
-                                   (struct element){.id = id}, &reply);
-    sackpt_put(&u);
-    return error;
+        return SA_AIS_ERR_INVALID_PARAM;
+    if ((u.checkpoint->flags & SA_CKPT_CHECKPOINT_WRITE) == 0)
+        return SA_AIS_ERR_ACCESS;
+    return sackpt_section_one(&u, type, expiration, (struct element){.id = id},
+                              &reply);
 }
 
 PUBLIC SaAisErrorT saCkptSectionDelete(SaCkptCheckpointHandleT checkpointHandle,
@@ -218,8 +214,6 @@ struct iteration {
     uint8_t id[IPC_CKPT_SECTION_ID_SIZE_MAX];
 };
 
-static const char iteration_kind;
-
 static void iteration_free(void *part)
 {
     struct iteration *i = part;
@@ -227,6 +221,9 @@ static void iteration_free(void *part)
     pthread_mutex_destroy(&i->lock);
     free(i);
 }
+
+/* Of iterations; the kind of their handles too. */
+static const struct handle_ops iteration_ops = {.destroy = iteration_free};
 
 static SaAisErrorT iteration_new(const struct use *u, uint64_t checkpoint,
                                  uint32_t chosen, SaTimeT expiration,
@@ -243,7 +240,7 @@ static SaAisErrorT iteration_new(const struct use *u, uint64_t checkpoint,
     i->expiration = expiration;
     pthread_mutex_init(&i->lock, NULL);
     error = sackpt_part_new(u->instance, &u->checkpoint->iterations,
-                            &iteration_kind, &i->part, &number, iteration_free);
+                            &iteration_ops, &i->part, &number);
     if (error == SA_AIS_OK)
         *handle = number;
     return error;
@@ -256,7 +253,7 @@ PUBLIC SaAisErrorT saCkptSectionIterationInitialize(
 {
     uint32_t chosen = (uint32_t)sectionsChosen;
     struct ipc_ckpt_status_answer status;
-    struct use u;
+    HELD_USE struct use u = {.checkpoint = NULL};
     SaAisErrorT error = sackpt_get(checkpointHandle, &u);
 
     if (error != SA_AIS_OK)
@@ -267,7 +264,6 @@ PUBLIC SaAisErrorT saCkptSectionIterationInitialize(
     if (error == SA_AIS_OK)
         error = iteration_new(&u, checkpointHandle, chosen, expirationTime,
                               sectionIterationHandle);
-    sackpt_put(&u);
     return error;
 }
 
@@ -319,25 +315,32 @@ static SaAisErrorT next(const struct use *u, struct iteration *i,
     return SA_AIS_OK;
 }
 
+/* Gets the iteration, until handle_put(), and its checkpoint, in *u. */
+static struct iteration *iteration_get(SaCkptSectionIterationHandleT handle,
+                                       struct use *u)
+{
+    struct iteration *i = handle_get(handle, &iteration_ops);
+
+    if (i == NULL || sackpt_get(i->checkpoint, u) == SA_AIS_OK)
+        return i;
+    handle_put(handle);
+    return NULL;
+}
+
 PUBLIC SaAisErrorT
 saCkptSectionIterationNext(SaCkptSectionIterationHandleT sectionIterationHandle,
                            SaCkptSectionDescriptorT *sectionDescriptor)
 {
-    struct iteration *i =
-        handle_get_part(sectionIterationHandle, &iteration_kind);
-    SaAisErrorT error = SA_AIS_ERR_BAD_HANDLE;
-    struct use u;
+    HELD_USE struct use u = {.checkpoint = NULL};
+    struct iteration *i = iteration_get(sectionIterationHandle, &u);
+    SaAisErrorT error;
 
     if (i == NULL)
-        return error;
-    error = sackpt_get(i->checkpoint, &u);
-    if (error == SA_AIS_OK) {
-        pthread_mutex_lock(&i->lock);
-        error = sectionDescriptor == NULL ? SA_AIS_ERR_INVALID_PARAM
-                                          : next(&u, i, sectionDescriptor);
-        pthread_mutex_unlock(&i->lock);
-        sackpt_put(&u);
-    }
+        return SA_AIS_ERR_BAD_HANDLE;
+    pthread_mutex_lock(&i->lock);
+    error = sectionDescriptor == NULL ? SA_AIS_ERR_INVALID_PARAM
+                                      : next(&u, i, sectionDescriptor);
+    pthread_mutex_unlock(&i->lock);
     handle_put(sectionIterationHandle);
     return error;
 }
@@ -345,19 +348,13 @@ saCkptSectionIterationNext(SaCkptSectionIterationHandleT sectionIterationHandle,
 PUBLIC SaAisErrorT saCkptSectionIterationFinalize(
     SaCkptSectionIterationHandleT sectionIterationHandle)
 {
-    struct iteration *i =
-        handle_get_part(sectionIterationHandle, &iteration_kind);
-    SaAisErrorT error = SA_AIS_ERR_BAD_HANDLE;
-    struct use u;
+    HELD_USE struct use u = {.checkpoint = NULL};
+    struct iteration *i = iteration_get(sectionIterationHandle, &u);
+    bool mine;
 
     if (i == NULL)
-        return error;
-    error = sackpt_get(i->checkpoint, &u);
-    if (error == SA_AIS_OK) {
-        if (!sackpt_part_end(u.instance, &i->part))
-            error = SA_AIS_ERR_BAD_HANDLE;
-        sackpt_put(&u);
-    }
+        return SA_AIS_ERR_BAD_HANDLE;
+    mine = sackpt_part_end(u.instance, &i->part);
     handle_put(sectionIterationHandle);
-    return error;
+    return mine ? SA_AIS_OK : SA_AIS_ERR_BAD_HANDLE;
 }

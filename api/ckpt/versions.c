@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* versions.c - what programs linked with openais 1.1 call, where it is not what
- * the header says today. It is part of the shared library alone: a static one has
- * no versions of symbols. */
+ * the header says today. It is part of the shared library alone: a static one
+ * has no versions of symbols. */
 #include "api/ckpt/internal.h"
 
 #include <string.h>

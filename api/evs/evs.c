@@ -1,102 +1,64 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* evs.c - libevs: the EVS interface over a connection to the daemon. */
-#include "api/client.h"
-#include "ipc/evs.h"
+#include "api/evs/internal.h"
 
-#include <corosync/evs.h>
-
-#include <stdlib.h>
 #include <string.h>
-
-#define PUBLIC __attribute__((visibility("default")))
 
 enum { IOVECS_MAX = 62 };
 
 _Static_assert(sizeof(struct evs_group) == IPC_GROUP_KEY_SIZE, "keys");
 _Static_assert(sizeof(struct evs_ring_id) == 16, "as in corosync");
 
-/* A set of groups as it goes before a message: see daemon/service/evs.h. */
-struct header {
-    uint32_t size;
-    uint8_t bytes[IPC_EVS_HEADER_SIZE_MAX];
-};
-
-struct evs_instance {
-    struct conn conn; /* first: handles name it */
-    /* &mark: a program linked with the static libraries has one table of
-     * handles for all of them. */
-    const char *mark;
-    evs_handle_t handle;
-    evs_callbacks_t callbacks;
-    _Atomic(void *) context;
-
-    /* Held over the request and the change of the set, so that ours changes in
-     * the daemon's order. Taken before the locks of the connection. */
-    pthread_mutex_t groups_lock;
-    /* The joined groups, in no order, and their header. `joined_lock` is held
-     * for moments only: a send need not wait for a join under way. */
-    pthread_mutex_t joined_lock;
-    uint32_t joined_count;
-    struct evs_group joined[IPC_GROUPS_MAX];
-    struct header header;
-};
-
-static const char mark;
-
-/* The handle's object, until handle_put(); NULL: no such handle of this
- * library. */
-static struct evs_instance *instance_get(evs_handle_t handle)
-{
-    struct evs_instance *e = handle_get(handle);
-
-    if (e == NULL || e->mark == &mark)
-        return e;
-    handle_put(handle);
-    return NULL;
-}
-
-static void instance_free(struct conn *conn)
-{
-    struct evs_instance *e = (struct evs_instance *)conn;
-
-    conn_close(&e->conn);
-    pthread_mutex_destroy(&e->groups_lock);
-    pthread_mutex_destroy(&e->joined_lock);
-    free(e);
-}
-
 /* --- handle --------------------------------------------------------------- */
 
-static cs_error_t initialize(evs_handle_t *handle, evs_callbacks_t *callbacks,
-                             struct conn_rings rings)
+static void header_begin(struct evs_header *h, uint32_t count)
 {
-    struct evs_instance *e;
-    cs_error_t error;
+    h->bytes[0] = (uint8_t)count;
+    h->size = 1;
+}
 
-    if (handle == NULL)
-        return CS_ERR_INVALID_PARAM;
-    e = calloc(1, sizeof *e);
-    if (e == NULL)
-        return CS_ERR_NO_MEMORY;
-    error = conn_open(&e->conn, IPC_SERVICE_EVS, rings);
-    if (error != CS_OK) {
-        free(e);
-        return error;
-    }
+static void init(void *instance, const void *given)
+{
+    struct evs_instance *e = instance;
+    const evs_callbacks_t *callbacks = given;
+
     if (callbacks != NULL)
         e->callbacks = *callbacks;
     pthread_mutex_init(&e->groups_lock, NULL);
     pthread_mutex_init(&e->joined_lock, NULL);
-    e->mark = &mark;
-    e->header.size = 1;
-    /* The handle is in place before anyone can find it by its number. */
-    error = handle_new(&e->handle, &e->conn, instance_free);
-    if (error != CS_OK) {
-        instance_free(&e->conn);
-        return error;
-    }
-    *handle = e->handle;
-    return CS_OK;
+    header_begin(&e->header, 0);
+}
+
+static void deinit(void *instance)
+{
+    struct evs_instance *e = instance;
+
+    pthread_mutex_destroy(&e->groups_lock);
+    pthread_mutex_destroy(&e->joined_lock);
+}
+
+static void deliver(void *context, uint32_t type, const uint8_t *body,
+                    uint32_t size);
+
+const struct library evs_library = {.service = IPC_SERVICE_EVS,
+                                    .instance_size =
+                                        sizeof(struct evs_instance),
+                                    .init = init,
+                                    .deinit = deinit,
+                                    .deliver = deliver};
+
+/* The handle's instance, to be HELD; NULL: no such handle. */
+static struct evs_instance *instance_get(evs_handle_t handle)
+{
+    return handle_get(handle, &evs_library);
+}
+
+static cs_error_t initialize(evs_handle_t *handle, evs_callbacks_t *callbacks,
+                             struct conn_rings rings)
+{
+    return handle == NULL
+               ? CS_ERR_INVALID_PARAM
+               : library_open(&evs_library, rings, callbacks, handle);
 }
 
 PUBLIC cs_error_t evs_initialize(evs_handle_t *handle,
@@ -122,54 +84,41 @@ PUBLIC cs_error_t evs_initialize_rings(evs_handle_t *handle,
 
 PUBLIC cs_error_t evs_finalize(evs_handle_t handle)
 {
-    cs_error_t error;
-
-    if (instance_get(handle) == NULL)
-        return CS_ERR_BAD_HANDLE;
-    error = handle_finalize(handle);
-    handle_put(handle);
-    return error;
+    return library_finalize(&evs_library, handle);
 }
 
 PUBLIC cs_error_t evs_fd_get(evs_handle_t handle, int *fd)
 {
-    struct evs_instance *e = instance_get(handle);
-    cs_error_t error = CS_ERR_INVALID_PARAM;
+    HELD struct evs_instance *e = instance_get(handle);
 
     if (e == NULL)
         return CS_ERR_BAD_HANDLE;
-    if (fd != NULL) {
-        *fd = e->conn.socket;
-        error = CS_OK;
-    }
-    handle_put(handle);
-    return error;
+    if (fd == NULL)
+        return CS_ERR_INVALID_PARAM;
+    *fd = e->conn.socket;
+    return CS_OK;
 }
 
 PUBLIC cs_error_t evs_context_get(evs_handle_t handle, void **context)
 {
-    struct evs_instance *e = instance_get(handle);
-    cs_error_t error = CS_ERR_INVALID_PARAM;
+    HELD struct evs_instance *e = instance_get(handle);
 
     if (e == NULL)
         return CS_ERR_BAD_HANDLE;
-    if (context != NULL) {
-        /* Acquire, and release below: what the pointer names goes with it. */
-        *context = atomic_load_explicit(&e->context, memory_order_acquire);
-        error = CS_OK;
-    }
-    handle_put(handle);
-    return error;
+    if (context == NULL)
+        return CS_ERR_INVALID_PARAM;
+    /* Acquire, and release below: what the pointer names goes with it. */
+    *context = atomic_load_explicit(&e->context, memory_order_acquire);
+    return CS_OK;
 }
 
 PUBLIC cs_error_t evs_context_set(evs_handle_t handle, void *context)
 {
-    struct evs_instance *e = instance_get(handle);
+    HELD struct evs_instance *e = instance_get(handle);
 
     if (e == NULL)
         return CS_ERR_BAD_HANDLE;
     atomic_store_explicit(&e->context, context, memory_order_release);
-    handle_put(handle);
     return CS_OK;
 }
 
@@ -183,7 +132,7 @@ static void deliver_message(struct evs_instance *e, const uint8_t *body,
     if (size < sizeof m || e->callbacks.evs_deliver_fn == NULL)
         return;
     memcpy(&m, body, sizeof m);
-    e->callbacks.evs_deliver_fn(e->handle, m.node_id, body + sizeof m,
+    e->callbacks.evs_deliver_fn(e->conn.handle, m.node_id, body + sizeof m,
                                 size - sizeof m);
 }
 
@@ -205,7 +154,7 @@ static void deliver_configuration(struct evs_instance *e, const uint8_t *body,
     memcpy(ids, body + sizeof c, count * sizeof *ids);
     struct evs_ring_id ring_id = {.nodeid = c.ring_node_id, .seq = c.ring_seq};
     const unsigned int *left = ids + c.member_count;
-    e->callbacks.evs_confchg_fn(e->handle, ids, c.member_count, left,
+    e->callbacks.evs_confchg_fn(e->conn.handle, ids, c.member_count, left,
                                 c.left_count, left + c.left_count,
                                 c.joined_count, &ring_id);
 }
@@ -223,29 +172,21 @@ static void deliver(void *context, uint32_t type, const uint8_t *body,
 PUBLIC cs_error_t evs_dispatch(evs_handle_t handle,
                                cs_dispatch_flags_t dispatch)
 {
-    struct evs_instance *e = instance_get(handle);
-    cs_error_t error = CS_ERR_INVALID_PARAM;
+    HELD struct evs_instance *e = instance_get(handle);
 
     if (e == NULL)
         return CS_ERR_BAD_HANDLE;
-    if (dispatch == CS_DISPATCH_ONE || dispatch == CS_DISPATCH_ALL ||
-        dispatch == CS_DISPATCH_BLOCKING ||
-        dispatch == CS_DISPATCH_ONE_NONBLOCKING)
-        error = conn_dispatch(&e->conn, dispatch, deliver, e);
-    handle_put(handle);
-    return error;
+    if (dispatch != CS_DISPATCH_ONE && dispatch != CS_DISPATCH_ALL &&
+        dispatch != CS_DISPATCH_BLOCKING &&
+        dispatch != CS_DISPATCH_ONE_NONBLOCKING)
+        return CS_ERR_INVALID_PARAM;
+    return library_dispatch(e, dispatch);
 }
 
 /* --- groups --------------------------------------------------------------- */
 
-static void header_begin(struct header *h, uint32_t count)
-{
-    h->bytes[0] = (uint8_t)count;
-    h->size = 1;
-}
-
 /* Appends a group: its length without the zeroes at its end, its bytes. */
-static void header_add(struct header *h, const struct evs_group *group)
+static void header_add(struct evs_header *h, const struct evs_group *group)
 {
     uint8_t length = sizeof group->key;
 
@@ -318,29 +259,24 @@ static cs_error_t change_groups(struct evs_instance *e, uint32_t type,
     return error;
 }
 
-static cs_error_t change_handle(evs_handle_t handle, uint32_t type,
-                                const struct evs_group *groups, size_t count)
-{
-    struct evs_instance *e = instance_get(handle);
-    cs_error_t error;
-
-    if (e == NULL)
-        return CS_ERR_BAD_HANDLE;
-    error = change_groups(e, type, groups, count);
-    handle_put(handle);
-    return error;
-}
-
 PUBLIC cs_error_t evs_join(evs_handle_t handle, const struct evs_group *groups,
                            size_t group_entries)
 {
-    return change_handle(handle, IPC_SUBMIT_EVS_JOIN, groups, group_entries);
+    HELD struct evs_instance *e = instance_get(handle);
+
+    if (e == NULL)
+        return CS_ERR_BAD_HANDLE;
+    return change_groups(e, IPC_SUBMIT_EVS_JOIN, groups, group_entries);
 }
 
 PUBLIC cs_error_t evs_leave(evs_handle_t handle, const struct evs_group *groups,
                             size_t group_entries)
 {
-    return change_handle(handle, IPC_SUBMIT_EVS_LEAVE, groups, group_entries);
+    HELD struct evs_instance *e = instance_get(handle);
+
+    if (e == NULL)
+        return CS_ERR_BAD_HANDLE;
+    return change_groups(e, IPC_SUBMIT_EVS_LEAVE, groups, group_entries);
 }
 
 /* --- multicast ------------------------------------------------------------ */
@@ -368,7 +304,7 @@ static cs_error_t check_message(const struct evs_instance *e,
 /* Writes the record in place in the ring: the one copy on this side. */
 static cs_error_t send_message(struct evs_instance *e,
                                evs_guarantee_t guarantee,
-                               const struct header *h,
+                               const struct evs_header *h,
                                const struct iovec *iovec, unsigned int iov_len,
                                uint32_t payload_size)
 {
@@ -396,7 +332,7 @@ static cs_error_t mcast_joined(struct evs_instance *e,
                                evs_guarantee_t guarantee,
                                const struct iovec *iovec, unsigned int iov_len)
 {
-    struct header h;
+    struct evs_header h;
     uint32_t size, count;
     cs_error_t error = check_message(e, guarantee, iovec, iov_len, &size);
 
@@ -418,7 +354,7 @@ static cs_error_t mcast_groups(struct evs_instance *e,
                                const struct evs_group *groups, size_t count,
                                const struct iovec *iovec, unsigned int iov_len)
 {
-    struct header h;
+    struct evs_header h;
     uint32_t size;
     cs_error_t error = check_message(e, guarantee, iovec, iov_len, &size);
 
@@ -441,14 +377,11 @@ PUBLIC cs_error_t evs_mcast_joined(evs_handle_t handle,
                                    const struct iovec *iovec,
                                    unsigned int iov_len)
 {
-    struct evs_instance *e = instance_get(handle);
-    cs_error_t error;
+    HELD struct evs_instance *e = instance_get(handle);
 
     if (e == NULL)
         return CS_ERR_BAD_HANDLE;
-    error = mcast_joined(e, guarantee, iovec, iov_len);
-    handle_put(handle);
-    return error;
+    return mcast_joined(e, guarantee, iovec, iov_len);
 }
 
 PUBLIC cs_error_t evs_mcast_groups(evs_handle_t handle,
@@ -458,14 +391,11 @@ PUBLIC cs_error_t evs_mcast_groups(evs_handle_t handle,
                                    const struct iovec *iovec,
                                    unsigned int iov_len)
 {
-    struct evs_instance *e = instance_get(handle);
-    cs_error_t error;
+    HELD struct evs_instance *e = instance_get(handle);
 
     if (e == NULL)
         return CS_ERR_BAD_HANDLE;
-    error = mcast_groups(e, guarantee, groups, group_entries, iovec, iov_len);
-    handle_put(handle);
-    return error;
+    return mcast_groups(e, guarantee, groups, group_entries, iovec, iov_len);
 }
 
 /* --- membership ----------------------------------------------------------- */
@@ -502,15 +432,13 @@ PUBLIC cs_error_t evs_membership_get(evs_handle_t handle,
                                      unsigned int *member_list,
                                      size_t *member_list_entries)
 {
-    struct evs_instance *e = instance_get(handle);
-    cs_error_t error = CS_ERR_INVALID_PARAM;
+    HELD struct evs_instance *e = instance_get(handle);
 
     if (e == NULL)
         return CS_ERR_BAD_HANDLE;
-    if (member_list_entries != NULL)
-        error = membership(e, local_nodeid, member_list, member_list_entries);
-    handle_put(handle);
-    return error;
+    if (member_list_entries == NULL)
+        return CS_ERR_INVALID_PARAM;
+    return membership(e, local_nodeid, member_list, member_list_entries);
 }
 
 /* --- groups of this node -------------------------------------------------- */
@@ -568,63 +496,53 @@ PUBLIC cs_error_t evs_group_list_get(evs_handle_t handle,
                                      struct evs_group_info *list,
                                      size_t *entries)
 {
-    struct evs_instance *e = instance_get(handle);
-    cs_error_t error = CS_ERR_INVALID_PARAM;
+    HELD struct evs_instance *e = instance_get(handle);
 
     if (e == NULL)
         return CS_ERR_BAD_HANDLE;
-    if (entries != NULL)
-        error = group_list(e, list, entries);
-    handle_put(handle);
-    return error;
+    if (entries == NULL)
+        return CS_ERR_INVALID_PARAM;
+    return group_list(e, list, entries);
 }
 
 /* --- flow control --------------------------------------------------------- */
 
 PUBLIC cs_error_t evs_send_timeout_set(evs_handle_t handle, int64_t timeout_ns)
 {
-    struct evs_instance *e = instance_get(handle);
+    HELD struct evs_instance *e = instance_get(handle);
 
     if (e == NULL)
         return CS_ERR_BAD_HANDLE;
     atomic_store_explicit(&e->conn.send_timeout_ns, timeout_ns,
                           memory_order_relaxed);
-    handle_put(handle);
     return CS_OK;
 }
 
 PUBLIC cs_error_t evs_room_get(evs_handle_t handle, size_t *bytes)
 {
-    struct evs_instance *e = instance_get(handle);
-    cs_error_t error = CS_ERR_INVALID_PARAM;
+    HELD struct evs_instance *e = instance_get(handle);
 
     if (e == NULL)
         return CS_ERR_BAD_HANDLE;
-    if (bytes != NULL) {
-        pthread_mutex_lock(&e->joined_lock);
-        size_t head = sizeof(struct ipc_evs_mcast) + e->header.size;
-        pthread_mutex_unlock(&e->joined_lock);
-        size_t room = conn_room(&e->conn);
-        room = room > head ? room - head : 0;
-        *bytes =
-            room < e->conn.message_size_max ? room : e->conn.message_size_max;
-        error = CS_OK;
-    }
-    handle_put(handle);
-    return error;
+    if (bytes == NULL)
+        return CS_ERR_INVALID_PARAM;
+    pthread_mutex_lock(&e->joined_lock);
+    size_t head = sizeof(struct ipc_evs_mcast) + e->header.size;
+    pthread_mutex_unlock(&e->joined_lock);
+    size_t room = conn_room(&e->conn);
+    room = room > head ? room - head : 0;
+    *bytes = room < e->conn.message_size_max ? room : e->conn.message_size_max;
+    return CS_OK;
 }
 
 PUBLIC cs_error_t evs_room_fd_get(evs_handle_t handle, int *fd)
 {
-    struct evs_instance *e = instance_get(handle);
-    cs_error_t error = CS_ERR_INVALID_PARAM;
+    HELD struct evs_instance *e = instance_get(handle);
 
     if (e == NULL)
         return CS_ERR_BAD_HANDLE;
-    if (fd != NULL) {
-        *fd = conn_room_fd(&e->conn);
-        error = CS_OK;
-    }
-    handle_put(handle);
-    return error;
+    if (fd == NULL)
+        return CS_ERR_INVALID_PARAM;
+    *fd = conn_room_fd(&e->conn);
+    return CS_OK;
 }

@@ -4,7 +4,8 @@
  * that stands still, and fork(). */
 #include "test/unit/ckpt_box.h"
 
-#include "api/client.h" /* its limits */
+#include "api/client.h" /* their limits */
+#include "api/handle.h"
 
 #include <signal.h>
 

@@ -3,7 +3,7 @@
  * room, the sizes of rings, slow readers, quotas. */
 #include "test/unit/flow_box.h"
 
-#include "api/client.h"
+#include "api/evs/internal.h"
 
 #include <grp.h>
 
@@ -66,7 +66,7 @@ static void test_waits_for_room(void)
 /* Has a send of this handle found no room, and is about to wait? */
 static bool asks_for_room(evs_handle_t h)
 {
-    struct conn *c = handle_get(h);
+    struct conn *c = handle_get(h, &evs_library);
     bool asks = c != NULL && atomic_load(&c->submit.shared->waiting) != 0;
     handle_put(h);
     return asks;
@@ -488,7 +488,7 @@ static void test_wishes(void)
             evs_initialize_rings(&h, &callbacks, cases[i].wish, cases[i].wish),
             CS_OK);
         evs_context_set(h, &b);
-        struct conn *c = handle_get(h);
+        struct conn *c = handle_get(h, &evs_library);
         CU_ASSERT_PTR_NOT_NULL_FATAL(c);
         CU_ASSERT_EQUAL(c->submit.size, cases[i].submit);
         CU_ASSERT_EQUAL(c->event.size, cases[i].event);
