@@ -168,6 +168,14 @@ $(B)/unit/test_order: $(B)/libSaCkpt.a $(B)/libSaClm.a
 # It loads that too.
 $(B)/unit/test_ckpt_rules: | $(B)/libSaCkpt.so
 
+# The group layer is theirs: test/unit/fake_order.h, and the fuzzer's own.
+OWN_GROUPS := -Wl,--wrap=group_put -Wl,--wrap=group_flush \
+    -Wl,--wrap=group_abandon
+$(addprefix $(B)/unit/test_,ckpt ckpt_direct ckpt_rules ckpt_threads evs_a01 \
+    evs_old flow order query server server_hostile threads): \
+    private LDFLAGS += $(OWN_GROUPS)
+$(B)/fuzz/fuzz_ring: private LDFLAGS += $(OWN_GROUPS)
+
 # What it publishes is counted.
 $(B)/unit/test_ckpt_service: private LDFLAGS += -Wl,--wrap=ckpt_section_change
 

@@ -30,27 +30,14 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* take.c over a group layer that loops back, some messages PARTIAL first. */
-static enum group_put_result fake_put(struct group *g, struct totem *t,
-                                      const struct group_message *m);
-static void fake_flush(struct group *g, struct totem *t);
-static void fake_abandon(struct group *g);
-void fuzz_take(struct server *s, struct group *g, struct totem *t);
-enum head fuzz_client_head(struct server *s, struct client *c,
-                           const uint8_t **body);
-enum head fuzz_client_answer(struct server *s, struct client *c, uint32_t max);
-bool fuzz_client_held_back(const struct server *s, const struct client *c);
+/* A group layer that loops back, some messages PARTIAL first. The linker sends
+ * what the server asks of its group layer here (--wrap in the Makefile). */
+enum group_put_result __wrap_group_put(struct group *g, struct totem *t,
+                                       const struct group_message *m);
+void __wrap_group_flush(struct group *g, struct totem *t);
+void __wrap_group_abandon(struct group *g);
 
-#define group_put fake_put
-#define group_flush fake_flush
-#define group_abandon fake_abandon
-#define server_take fuzz_take
-#define client_head fuzz_client_head
-#define client_answer fuzz_client_answer
-#define client_held_back fuzz_client_held_back
-#include "daemon/server/take.c"
-
-/* worker.c too; its threads are not started. */
+/* worker.c is compiled in place; its threads are not started. */
 #define workers_new fuzz_workers_new
 #define workers_start fuzz_workers_start
 #define workers_stop fuzz_workers_stop
@@ -94,8 +81,8 @@ static struct bytes flatten(const struct group_message *m)
     return (struct bytes){copy + 1, n};
 }
 
-static enum group_put_result fake_put(struct group *g, struct totem *t,
-                                      const struct group_message *m)
+enum group_put_result __wrap_group_put(struct group *g, struct totem *t,
+                                       const struct group_message *m)
 {
     (void)g;
     (void)t;
@@ -122,13 +109,13 @@ static enum group_put_result fake_put(struct group *g, struct totem *t,
     return GROUP_PUT_DONE;
 }
 
-static void fake_flush(struct group *g, struct totem *t)
+void __wrap_group_flush(struct group *g, struct totem *t)
 {
     (void)g;
     (void)t;
 }
 
-static void fake_abandon(struct group *g)
+void __wrap_group_abandon(struct group *g)
 {
     (void)g;
     partial = false;
@@ -281,7 +268,7 @@ static void serve(struct client *c)
         puts_left = 64;
         client_answer(&server, c, 8);
         (void)server_backlog(&server);
-        fuzz_take(&server, NULL, NULL);
+        server_take(&server, NULL, NULL);
         server_flush(&server);
         (void)server_arm(&server, false);
         (void)server_arm(&server, true);
@@ -708,7 +695,7 @@ static void serve_turns(int turns, uint32_t puts)
                 client_activate(&server, server.clients[slot]);
         server_time(&server, server_now_ns());
         server_clean(&server, server_now_ns());
-        fuzz_take(&server, NULL, NULL);
+        server_take(&server, NULL, NULL);
         server_flush(&server);
         (void)server_backlog(&server);
         (void)server_arm(&server, i % 2 == 0);

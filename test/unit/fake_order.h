@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* fake_order.h - a server over an order of one node that is made up here: what
- * clients send is looped back, cut into visits of a given size. take.c is
- * compiled in place over a fake group layer. For the tests of the server and of
- * the client libraries. */
+ * clients send is looped back, cut into visits of a given size. The server has a
+ * group layer made up here. For the tests of the server and of the client
+ * libraries. */
 #ifndef TEST_UNIT_FAKE_ORDER_H
 #define TEST_UNIT_FAKE_ORDER_H
 
 #include "test/unit/unit.h"
 
+#include "daemon/base/check.h"
 #include "daemon/server/internal.h"
 #include "ipc/channel.h"
 
@@ -21,29 +22,14 @@
 #include <time.h>
 #include <unistd.h>
 
-/* --- the made-up order: take.c compiled in place over a fake group layer ---
- */
+/* --- the made-up order: server_take() over a fake group layer ------------- */
 
-static enum group_put_result fake_put(struct group *g, struct totem *t,
-                                      const struct group_message *m);
-static void fake_flush(struct group *g, struct totem *t);
-static void fake_abandon(struct group *g);
-void test_take(struct server *s, struct group *g, struct totem *t);
-enum head test_client_head(struct server *s, struct client *c,
-                           const uint8_t **body);
-enum head test_client_answer(struct server *s, struct client *c, uint32_t max);
-bool test_client_held_back(const struct server *s, const struct client *c);
-
-#define group_put fake_put
-#define group_flush fake_flush
-#define group_abandon fake_abandon
-#define server_take test_take
-#define client_head test_client_head
-#define client_answer test_client_answer
-#define client_held_back test_client_held_back
-#include "daemon/server/take.c"
-#undef group_put
-#undef server_take
+/* The linker sends what the server asks of the group layer to these (--wrap in
+ * the Makefile). */
+enum group_put_result __wrap_group_put(struct group *g, struct totem *t,
+                                       const struct group_message *m);
+void __wrap_group_flush(struct group *g, struct totem *t);
+void __wrap_group_abandon(struct group *g);
 
 enum {
     NODE = 7,
@@ -91,8 +77,8 @@ static size_t parts_size(const struct group_message *m)
     return n;
 }
 
-static enum group_put_result fake_put(struct group *g, struct totem *t,
-                                      const struct group_message *m)
+enum group_put_result __wrap_group_put(struct group *g, struct totem *t,
+                                       const struct group_message *m)
 {
     size_t size = parts_size(m), rest = size - d.partial_done;
     (void)g;
@@ -124,13 +110,13 @@ static enum group_put_result fake_put(struct group *g, struct totem *t,
     return GROUP_PUT_DONE;
 }
 
-static void fake_flush(struct group *g, struct totem *t)
+void __wrap_group_flush(struct group *g, struct totem *t)
 {
     (void)g;
     (void)t;
 }
 
-static void fake_abandon(struct group *g)
+void __wrap_group_abandon(struct group *g)
 {
     (void)g;
     d.partial_at = NULL;
@@ -198,7 +184,7 @@ static bool visit(void)
 {
     bool any = false;
     d.left = d.visit_bytes;
-    test_take(d.server, NULL, NULL);
+    server_take(d.server, NULL, NULL);
     while (d.first != NULL) {
         struct queued *q = d.first;
         struct group_event e = {.kind = GROUP_EVENT_MESSAGE,
