@@ -290,7 +290,7 @@ demo: deps ## three nodes agree, lose one, take it back
 deps: ## install the Debian packages that are missing, saying which
 	@test/deps.sh
 
-tidy: ## include directions, purity of the core, longest files and functions
+tidy: ## include directions, purity of the core, format, longest files
 	@$(build) all
 	@B=$(B) test/tidy.sh
 

@@ -41,8 +41,8 @@ SaAisErrorT ais_initialize(const struct library *l, struct ais_versions v,
         *version = v.supported;
         return SA_AIS_ERR_VERSION;
     }
-    error = library_open(l, (struct conn_rings){.submit_bytes = 0}, given,
-                         &number);
+    error =
+        library_open(l, (struct conn_rings){.submit_bytes = 0}, given, &number);
     if (error == CS_OK) {
         *handle = number;
         *version = v.supported;

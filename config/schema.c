@@ -129,7 +129,8 @@ _Static_assert(sizeof(enum config_cipher) == sizeof(unsigned) &&
                "a choice is stored as an unsigned");
 
 const char *const schema_sections[SCHEMA_SECTIONS + 1] = {
-    "totem", "network", "logging", "timeout", "runtime", "ipc", "ckpt", "event", NULL};
+    "totem", "network", "logging", "timeout", "runtime",
+    "ipc",   "ckpt",    "event",   NULL};
 
 const char *schema_section_name(const char *alias)
 {

@@ -5,7 +5,7 @@
 set -eu
 
 packages="gcc libc6-dev binutils make pkg-config liburcu-dev libssl-dev libconfuse-dev
-    libcunit1-dev iproute2 nftables util-linux procps spin ${EXTRA:-}"
+    libcunit1-dev clang-format iproute2 nftables util-linux procps spin ${EXTRA:-}"
 missing=
 for p in $packages; do
     dpkg-query -W -f '${Status}' "$p" 2>/dev/null |

@@ -2,23 +2,26 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # What a compiler does not check: which folder includes which, that the core is
 # pure (by what its objects ask the linker for), licence lines, no `volatile`,
-# no endless files and functions. Each check is first shown a planted fault.
+# no endless files and functions, the format of clang-format. Each check is
+# first shown a planted fault.
 set -u
 cd "$(dirname "$0")/.."
 B=${B:-build/plain}
 SAN=${SAN:-}
 file_lines_max=1200
 function_lines_max=150
+format_version=14
 passed=0 failed=0 skipped=0
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 
 # --- the rules ----------------------------------------------------------------
 
-# folder: what it may include beside itself. Whoever is not listed: all.
-# api/library is the folder of any client library: none includes another, and
-# what they share includes none of them. daemon/server/protocol.* drives the protocol thread: there the core, the
-# network, the seal and the loop meet; report.* tells the log of them all.
+# folder: what it may include beside itself. A folder that is not listed may
+# include all. api/library is the folder of any client library: none includes
+# another, and what they share includes none of them. daemon/server/protocol.*
+# drives the protocol thread: there the core, the network, the seal and the loop
+# meet; report.* tells the log of them all.
 rules='
 daemon/server/protocol:any
 daemon/base:
@@ -217,6 +220,15 @@ key_faults() {
     }')
 }
 
+# C files of the tree at $1 that clang-format would change.
+format_faults() {
+    (cd "$1" && find . \( -name build -o -name .git \) -prune -o \
+        -name '*.[ch]' -type f -print | sort |
+        xargs clang-format --dry-run 2>&1 |
+        sed -n 's,^\./\([^ :]*\):[0-9]*:[0-9]*: warning: .*,\1: run make format,p' |
+        uniq)
+}
+
 # --- reporting ----------------------------------------------------------------
 
 # verdict NAME FAULTS: nothing in FAULTS is a pass.
@@ -334,6 +346,23 @@ check_tree() {
         "$(too_long function $function_lines_max <"$tmp/survey")"
 }
 
+# Another version of clang-format breaks lines in other places.
+check_format() {
+    local t=$tmp/format
+    if ! clang-format --version 2>/dev/null |
+        grep -q "version $format_version\."; then
+        echo "SKIP format: no clang-format of version $format_version"
+        skipped=$((skipped + 1))
+        return
+    fi
+    mkdir "$t"
+    cp .clang-format "$t"
+    printf 'int  a;\nint  b;\n' >"$t/wrong.c"
+    printf 'int a;\n' >"$t/right.c"
+    planted "format" "$(format_faults "$t")" "wrong.c: run make format"
+    verdict "format" "$(format_faults .)"
+}
+
 check_keys() {
     verdict "keys of the configuration" "$(key_faults .)"
 }
@@ -363,6 +392,7 @@ longest() {
 
 self_test
 check_tree
+check_format
 check_keys
 check_purity
 longest

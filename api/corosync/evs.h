@@ -153,11 +153,11 @@ cs_error_t evs_mcast_groups(evs_handle_t handle, evs_guarantee_t guarantee,
                             unsigned int iov_len);
 
 /* How long a send may wait for room in the queue, nanoseconds: 0, the default:
- * not at all, CS_ERR_TRY_AGAIN; negative: for ever; else CS_ERR_TIMEOUT when the
- * time is over, and nothing was sent. A wait ends at once with CS_ERR_LIBRARY
- * if the daemon goes, with CS_ERR_BAD_HANDLE if the handle is finalized. A
- * program that waits in the thread that should dispatch may wait for itself.
- * For all sends of the handle from now on. Not in corosync. */
+ * not at all, CS_ERR_TRY_AGAIN; negative: for ever; else CS_ERR_TIMEOUT when
+ * the time is over, and nothing was sent. A wait ends at once with
+ * CS_ERR_LIBRARY if the daemon goes, with CS_ERR_BAD_HANDLE if the handle is
+ * finalized. A program that waits in the thread that should dispatch may wait
+ * for itself. For all sends of the handle from now on. Not in corosync. */
 cs_error_t evs_send_timeout_set(evs_handle_t handle, int64_t timeout_ns);
 
 /* *bytes: the largest message to the joined groups that would be sent now

@@ -20,7 +20,8 @@
  * of one node, which sends one when something is due (ckpt_clock.h). It names
  * what that is, a few hundred at most; the next one follows if there is more.
  * The time that a checkpoint without users is kept begins with the first tick
- * after; one that is to be kept for less than CKPT_RETENTION_MIN_NS is not kept.
+ * after; one that is to be kept for less than CKPT_RETENTION_MIN_NS is not
+ * kept.
  *
  * Pure. Owner: protocol thread, but for what is said to be for readers.
  * Operations and pieces: doc/wire.md. */
@@ -160,8 +161,8 @@ uint64_t ckpt_unfreed_bytes(const struct ckpt *k);
 /* Goes on with it, `count` steps. True: there is more to do. */
 bool ckpt_clean(struct ckpt *k, uint32_t count);
 
-/* The memory, for whoever owns the arena (ckpt_memory.h: growing it, giving back
- * what is not used). */
+/* The memory, for whoever owns the arena (ckpt_memory.h: growing it, giving
+ * back what is not used). */
 struct ckpt_memory *ckpt_memory(struct ckpt *k);
 
 const struct replica *ckpt_replica(const struct ckpt *k);

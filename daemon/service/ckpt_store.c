@@ -81,8 +81,8 @@ uint32_t ckpt_due_list(const struct ckpt_store *s, int64_t retention_ns,
 /* --- what clients read -----------------------------------------------------
  */
 
-/* Once a slot, always one: a client may look at it at any time. So they come many
- * at a time, and do not stand between what is freed. */
+/* Once a slot, always one: a client may look at it at any time. So they come
+ * many at a time, and do not stand between what is freed. */
 static struct arena_slot *new_slot(struct ckpt_store *s)
 {
     enum { BYTES = (1 << 16) - CKPT_MEMORY_HEAD };

@@ -442,9 +442,8 @@ static void make_protocol(struct node *n, const struct protocol_parts *parts)
 {
     struct protocol *p = calloc(1, sizeof *p);
     CHECK(p != NULL);
-    *p = (struct protocol){.p = *parts,
-                           .now_ns = loop_now_ns(),
-                           .wake_ns = UINT64_MAX};
+    *p = (struct protocol){
+        .p = *parts, .now_ns = loop_now_ns(), .wake_ns = UINT64_MAX};
     p->start_ns = p->now_ns + hello_ns;
     p->report_ns = UINT64_MAX;
     report_init(&p->report, &p->p, p->now_ns);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* fake_order.h - a server over an order of one node that is made up here: what
- * clients send is looped back, cut into visits of a given size. The server has a
- * group layer made up here. For the tests of the server and of the client
+ * clients send is looped back, cut into visits of a given size. The server has
+ * a group layer made up here. For the tests of the server and of the client
  * libraries. */
 #ifndef TEST_UNIT_FAKE_ORDER_H
 #define TEST_UNIT_FAKE_ORDER_H

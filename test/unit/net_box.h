@@ -24,7 +24,7 @@
  * datagram to `to`, said by `offender`, quoting `quote`. */
 static struct {
     int times;
-    int with_failure; /* each failed send brings so many more */
+    int with_failure;      /* each failed send brings so many more */
     int type, code, error; /* of the ICMP packet; what the system makes of it */
     struct sockaddr_in to;
     struct in_addr offender;
