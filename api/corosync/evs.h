@@ -1,23 +1,25 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* corosync/evs.h - extended virtual synchrony: groups, ordered multicast,
  * membership. Library: libevs (link with -levs). The interface is that of
- * corosync 1.x; what it leaves open is settled here.
+ * corosync 1.x. These comments settle what that interface leaves open.
  *
  * A program initializes a handle, joins groups, sends, and dispatches
- * callbacks. On every node, every handle that has joined a group gets the
- * messages to it, its own included, all in one order, with the changes of
- * configuration at the same places in it.
+ * callbacks. On every node, every handle that has joined a group gets all
+ * messages to that group, its own included. All handles get them in one order,
+ * with the changes of configuration at the same places in that order.
  *
- * Threads: every function may be called with the same handle from any threads
- * at the same time. Callbacks of a handle never overlap: one thread runs them,
- * other dispatchers wait. A callback may call any function, evs_finalize() of
- * its own handle and evs_dispatch() included. After fork() the child has no
- * handles (CS_ERR_BAD_HANDLE); it may initialize its own.
+ * Threads: any number of threads may call the functions with the same handle at
+ * the same time. Callbacks of a handle never overlap: one thread runs them, and
+ * other threads that dispatch wait. A callback may call any function, also
+ * evs_finalize() and evs_dispatch() with its own handle. After fork() the
+ * handles do not work in the child (CS_ERR_BAD_HANDLE), which may initialize
+ * its own.
  *
- * All functions: CS_ERR_BAD_HANDLE if the handle is not one, or finalized;
- * CS_ERR_LIBRARY once the daemon is gone (or has disconnected this program,
- * because it did not dispatch): then only evs_finalize() makes sense, and a new
- * evs_initialize(). */
+ * Every function may return these errors:
+ * CS_ERR_BAD_HANDLE: the handle does not exist, or has been finalized.
+ * CS_ERR_LIBRARY: the daemon is gone, or has disconnected this program because
+ * the program did not dispatch. Finalize the handle, and initialize a new
+ * one. */
 #ifndef COROSYNC_EVS_H
 #define COROSYNC_EVS_H
 
@@ -43,7 +45,7 @@ typedef enum {
 
 #define TOTEMIP_ADDRLEN (sizeof(struct in6_addr))
 
-/* Compared whole: fill what is not used with zero bytes. */
+/* All 32 bytes are compared, so fill the unused ones with zero. */
 struct evs_group {
     char key[32];
 };
@@ -53,22 +55,23 @@ struct evs_ring_id {
     unsigned long long seq;
 };
 
-/* A message from `nodeid` to a group that this handle has joined. `msg` is
- * valid until the callback returns; msg_len in bytes. */
+/* Gets a message of msg_len bytes from `nodeid` to a group that this handle has
+ * joined. `msg` is valid until the callback returns. */
 typedef void (*evs_deliver_fn_t)(hdb_handle_t handle, unsigned int nodeid,
                                  const void *msg, size_t msg_len);
 
-/* A configuration, transitional (nobody joined; those lost in the left list)
- * or regular. Lists ascend by node id and are valid until the callback returns;
- * so is ring_id, which names the ring (corosync 1.x gives NULL). The first
- * callback of a handle tells the configuration at its beginning. */
+/* Gets a configuration, which is transitional or regular. In a transitional one
+ * nobody has joined, and the left list has the nodes that were lost. The lists
+ * ascend by node id. ring_id names the ring; corosync 1.x gives NULL. The lists
+ * and ring_id are valid until the callback returns. The first callback of a
+ * handle tells the configuration in which the handle began. */
 typedef void (*evs_confchg_fn_t)(
     hdb_handle_t handle, const unsigned int *member_list,
     size_t member_list_entries, const unsigned int *left_list,
     size_t left_list_entries, const unsigned int *joined_list,
     size_t joined_list_entries, const struct evs_ring_id *ring_id);
 
-/* NULL: that kind of callback is not wanted. */
+/* Either may be NULL: the program does not want that kind of callback. */
 typedef struct {
     evs_deliver_fn_t evs_deliver_fn;
     evs_confchg_fn_t evs_confchg_fn;
@@ -78,105 +81,118 @@ typedef struct {
  * copied, and may be NULL. The daemon is found in the directory named by the
  * environment variable OPENAIS_RUNDIR (ignored in setuid programs), else in
  * /run/openais.
- * CS_ERR_INVALID_PARAM: handle is NULL. CS_ERR_TRY_AGAIN: no daemon is running.
- * CS_ERR_ACCESS: neither uid 0 nor in group ais. CS_ERR_NO_MEMORY.
- * CS_ERR_NO_RESOURCES: no descriptors, as many clients as the daemon's limit,
- * 4096 handles in this program. CS_ERR_VERSION: the daemon is of another
- * version. */
+ * CS_ERR_INVALID_PARAM: handle is NULL.
+ * CS_ERR_TRY_AGAIN: no daemon is running.
+ * CS_ERR_ACCESS: the user is neither uid 0 nor in the group ais.
+ * CS_ERR_NO_MEMORY: there is no memory.
+ * CS_ERR_NO_RESOURCES: there are no descriptors; the daemon has reached its
+ * limit of clients; this program has 8192 handles.
+ * CS_ERR_VERSION: the daemon is of another version. */
 cs_error_t evs_initialize(evs_handle_t *handle, evs_callbacks_t *callbacks);
 
-/* The same, with wishes for the memory shared with the daemon: room for what
- * waits to be sent, and for what waits to be dispatched, bytes; 0: the daemon's
- * default. The daemon gives the next power of two, at most its own settings
- * (submit_ring and event_ring in its config file), and at least 64 KiB and what
- * its largest message needs. A small submit ring lowers the limit of messages
- * sent. Not in corosync. */
+/* Does the same, and asks for sizes of the memory that is shared with the
+ * daemon: submit_bytes for what waits to be sent, event_bytes for what waits to
+ * be dispatched; 0 asks for the daemon's default. The daemon gives the next
+ * power of two. It gives at most its own settings (submit_ring and event_ring
+ * in its config file), and at least 64 KiB and what its largest message needs.
+ * A small submit ring lowers the limit of messages sent. corosync does not have
+ * this function. */
 cs_error_t evs_initialize_rings(evs_handle_t *handle,
                                 evs_callbacks_t *callbacks, size_t submit_bytes,
                                 size_t event_bytes);
 
-/* Leaves all groups, disconnects. A dispatch that waits in another thread
- * returns CS_OK; a callback that runs in another thread is not waited for, and
- * is the last. What was sent with CS_OK is still sent. */
+/* Leaves all groups and disconnects. A dispatch that waits in another thread
+ * returns CS_OK. The function does not wait for a callback that is running in
+ * another thread; that callback is the last one. Messages for which a send has
+ * returned CS_OK are still sent. */
 cs_error_t evs_finalize(evs_handle_t handle);
 
-/* *fd becomes readable when a callback is pending or the daemon is gone, for
- * poll(2) and its like. It belongs to the library: do not read, write or close
- * it. CS_ERR_INVALID_PARAM: fd is NULL. */
+/* Gives a descriptor for poll(2) and its like. It is readable when a callback
+ * is pending or the daemon is gone. It belongs to the library: do not read,
+ * write or close it. CS_ERR_INVALID_PARAM: fd is NULL. */
 cs_error_t evs_fd_get(evs_handle_t handle, int *fd);
 
-/* A pointer of the program's own, NULL at first.
- * CS_ERR_INVALID_PARAM: context (of get) is NULL. */
+/* Get and set a pointer of the program's own, which is NULL at first.
+ * CS_ERR_INVALID_PARAM: the context of evs_context_get() is NULL. */
 cs_error_t evs_context_get(evs_handle_t handle, void **context);
 cs_error_t evs_context_set(evs_handle_t handle, void *context);
 
-/* Runs callbacks in the calling thread. CS_DISPATCH_ONE waits for one,
- * CS_DISPATCH_ALL runs those pending and does not wait, CS_DISPATCH_BLOCKING
- * goes on until the handle is finalized; CS_DISPATCH_ONE_NONBLOCKING runs one
- * if it is there, else CS_ERR_TRY_AGAIN. Pending callbacks come before
- * CS_ERR_LIBRARY. CS_ERR_INVALID_PARAM: another flag. */
+/* Runs callbacks in the calling thread. CS_DISPATCH_ONE waits for one.
+ * CS_DISPATCH_ALL runs the pending ones and does not wait. CS_DISPATCH_BLOCKING
+ * goes on until the handle is finalized. CS_DISPATCH_ONE_NONBLOCKING runs one
+ * if one is pending, else it returns CS_ERR_TRY_AGAIN. If the daemon is gone,
+ * the pending callbacks still run before CS_ERR_LIBRARY is returned.
+ * CS_ERR_INVALID_PARAM: the flag is unknown. */
 cs_error_t evs_dispatch(evs_handle_t handle, cs_dispatch_flags_t dispatch);
 
-/* Joins `group_entries` groups, all or none. A group joined already counts
- * once. It concerns this handle alone and is told to nobody; messages delivered
- * after the return are received.
+/* Joins all of the `group_entries` groups, or on an error none. A group that
+ * the handle has joined already counts once. Nobody else is told. The handle
+ * receives the messages that are delivered after the return.
  * CS_ERR_INVALID_PARAM: groups is NULL and group_entries is not 0.
- * CS_ERR_TOO_MANY_GROUPS: over 50 in the call or 255 on the handle.
+ * CS_ERR_TOO_MANY_GROUPS: there are over 50 groups in the call, or over 255 on
+ * the handle.
  * CS_ERR_NO_RESOURCES: the daemon's table is full. */
 cs_error_t evs_join(evs_handle_t handle, const struct evs_group *groups,
                     size_t group_entries);
 
-/* Leaves groups, in the order given, up to the first that is not joined:
- * CS_ERR_NOT_EXIST then; those before it are left. Other errors as
- * evs_join(). */
+/* Leaves groups in the order given. At the first group that is not joined it
+ * stops and returns CS_ERR_NOT_EXIST; it has left the groups before that one.
+ * The other errors are those of evs_join(). */
 cs_error_t evs_leave(evs_handle_t handle, const struct evs_group *groups,
                      size_t group_entries);
 
-/* Sends the bytes of iovec[0 .. iov_len - 1] as one message to all groups this
- * handle has joined (none: CS_OK, and nobody gets it). The bytes are copied
- * before the return.
- * CS_ERR_TRY_AGAIN: the queue is full, nothing was sent; see
- * evs_send_timeout_set() and evs_room_fd_get(). It stays full for as long as
- * the program leaves so many events undispatched that the daemon has to keep
- * them (slow_reader in its config file).
- * CS_ERR_TOO_BIG: over the daemon's limit of a message (about 1 MiB).
- * CS_ERR_INVALID_PARAM: guarantee unknown; iovec NULL and iov_len not 0;
- * iov_len over 62. */
+/* Sends the bytes of iovec[0 .. iov_len - 1] as one message to all groups that
+ * this handle has joined. If it has joined none, the result is CS_OK, and
+ * nobody gets the message. The bytes are copied before the return.
+ * CS_ERR_TRY_AGAIN: the queue is full, and nothing was sent; see
+ * evs_send_timeout_set() and evs_room_fd_get(). While the program leaves more
+ * events undispatched than its event ring holds, the queue may stay full
+ * (slow_reader in the daemon's config file).
+ * CS_ERR_TOO_BIG: the message is over the daemon's limit (about 1 MiB).
+ * CS_ERR_INVALID_PARAM: the guarantee is unknown; iovec is NULL and iov_len is
+ * not 0; iov_len is over 62. */
 cs_error_t evs_mcast_joined(evs_handle_t handle, evs_guarantee_t guarantee,
                             const struct iovec *iovec, unsigned int iov_len);
 
-/* The same to the groups named, 255 at most (CS_ERR_TOO_MANY_GROUPS), joined or
- * not. CS_ERR_INVALID_PARAM too: groups is NULL and group_entries is not 0. */
+/* Sends to the groups that are named, whether the handle has joined them or
+ * not. CS_ERR_TOO_MANY_GROUPS: there are over 255 groups. CS_ERR_INVALID_PARAM
+ * is returned also if groups is NULL and group_entries is not 0. The other
+ * errors are those of evs_mcast_joined(). */
 cs_error_t evs_mcast_groups(evs_handle_t handle, evs_guarantee_t guarantee,
                             const struct evs_group *groups,
                             size_t group_entries, const struct iovec *iovec,
                             unsigned int iov_len);
 
-/* How long a send may wait for room in the queue, nanoseconds: 0, the default:
- * not at all, CS_ERR_TRY_AGAIN; negative: for ever; else CS_ERR_TIMEOUT when
- * the time is over, and nothing was sent. A wait ends at once with
- * CS_ERR_LIBRARY if the daemon goes, with CS_ERR_BAD_HANDLE if the handle is
- * finalized. A program that waits in the thread that should dispatch may wait
- * for itself. For all sends of the handle from now on. Not in corosync. */
+/* Sets how long a send may wait for room in the queue, in nanoseconds, for all
+ * sends of the handle from now on. With 0, the default, a send does not wait
+ * and returns CS_ERR_TRY_AGAIN. With a negative value it waits for ever.
+ * Otherwise it returns CS_ERR_TIMEOUT when the time is over, and has sent
+ * nothing. A wait ends at once with CS_ERR_LIBRARY if the daemon ends, and with
+ * CS_ERR_BAD_HANDLE if the handle is finalized. A program that waits in the
+ * thread that should dispatch may wait for itself. corosync does not have this
+ * function. */
 cs_error_t evs_send_timeout_set(evs_handle_t handle, int64_t timeout_ns);
 
-/* *bytes: the largest message to the joined groups that would be sent now
- * without waiting. Other threads of the program may use it up. Not in corosync.
- * CS_ERR_INVALID_PARAM: bytes is NULL. */
+/* *bytes becomes the size of the largest message to the joined groups that
+ * could be sent now without waiting. Other threads of the program may use this
+ * room. corosync does not have this function. CS_ERR_INVALID_PARAM: bytes is
+ * NULL. */
 cs_error_t evs_room_get(evs_handle_t handle, size_t *bytes);
 
-/* *fd becomes readable when, after a send was refused with CS_ERR_TRY_AGAIN,
- * there is room again (not always enough for a large message: then the next
- * refusal asks anew). Only refusals after this call count. For poll(2) and its
- * like; it belongs to the library: do not read, write or close it. Not in
- * corosync. CS_ERR_INVALID_PARAM: fd is NULL. */
+/* Gives a descriptor for poll(2) and its like. After a send has returned
+ * CS_ERR_TRY_AGAIN, the descriptor becomes readable when there is room again.
+ * The room may be too small for a large message; then the next CS_ERR_TRY_AGAIN
+ * asks for more. Only sends after this call count. The descriptor belongs to
+ * the library: do not read, write or close it. corosync does not have this
+ * function. CS_ERR_INVALID_PARAM: fd is NULL. */
 cs_error_t evs_room_fd_get(evs_handle_t handle, int *fd);
 
-/* The nodes of the current regular configuration, ascending, and the own node.
- * *member_list_entries: in, how many member_list holds; out, how many were
- * written, or, if member_list is NULL, min(given, members). local_nodeid and
- * member_list may be NULL. CS_ERR_INVALID_PARAM: member_list_entries is
- * NULL. */
+/* Gives the nodes of the current regular configuration, ascending, and the
+ * local node. Set *member_list_entries to the number of entries in member_list;
+ * it becomes the number that were written, or, if member_list is NULL, the
+ * lesser of the number given and the number of members. local_nodeid and
+ * member_list may be NULL. CS_ERR_INVALID_PARAM: member_list_entries is NULL.
+ */
 cs_error_t evs_membership_get(evs_handle_t handle, unsigned int *local_nodeid,
                               unsigned int *member_list,
                               size_t *member_list_entries);
@@ -186,10 +202,12 @@ struct evs_group_info {
     unsigned int handles; /* of programs on this node that have joined it */
 };
 
-/* The groups that programs on this node have joined, in no order. *entries: in,
- * how many `list` holds; out, how many were written, or, if list is NULL,
- * min(given, groups). Groups joined or left during the call may be missing or
- * there. Not in corosync. CS_ERR_INVALID_PARAM: entries is NULL. */
+/* Gives the groups that programs on this node have joined, in no order. Set
+ * *entries to the number of entries in `list`; it becomes the number that were
+ * written, or, if list is NULL, the lesser of the number given and the number
+ * of groups. A group that is joined or left during the call may be in the list
+ * or not. corosync does not have this function. CS_ERR_INVALID_PARAM: entries
+ * is NULL. */
 cs_error_t evs_group_list_get(evs_handle_t handle, struct evs_group_info *list,
                               size_t *entries);
 

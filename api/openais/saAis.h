@@ -111,7 +111,7 @@ typedef union {
 /* 1 to 27 are those of B.01; up to 29 came with B.02, the others later. */
 typedef enum {
     SA_AIS_OK = 1,
-    SA_AIS_ERR_LIBRARY = 2, /* the daemon is gone: finalize, initialize anew */
+    SA_AIS_ERR_LIBRARY = 2, /* the daemon is gone: finalize, initialize again */
     SA_AIS_ERR_VERSION = 3,
     SA_AIS_ERR_INIT = 4, /* the callback for this was not given */
     SA_AIS_ERR_TIMEOUT = 5,

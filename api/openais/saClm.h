@@ -5,24 +5,27 @@
  * Two forms of one interface: SAI-AIS-CLM-B.01.01 (with the one addition of
  * B.02, saClmClusterNotificationFree()) and SAI-AIS-CLM-B.04.01, whose
  * functions end in _4. A handle belongs to the form that initialized it:
- * functions of the other give SA_AIS_ERR_VERSION. Both specifications have a
- * section for each function under its name, in this order.
+ * the functions of the other form return SA_AIS_ERR_VERSION. Both
+ * specifications have a section for each function under its name, in this
+ * order.
  *
  * A view is the set of members between two changes. All members see the same
- * views in the same order, and each has a number that grows with every change
- * (not always by one).
+ * views in the same order. Each view has a number, which grows with every
+ * change, though not always by one.
  *
- * Threads: every function may be called with the same handle from any threads
- * at the same time. Callbacks run in saClmDispatch() and nowhere else, those of
- * one handle never at the same time, and may call any function, saClmFinalize()
- * and saClmDispatch() of their own handle included. After fork() the child has
- * no handles (SA_AIS_ERR_BAD_HANDLE); it may initialize its own. No function is
- * to be called from a signal handler.
+ * Threads: any number of threads may call the functions with the same handle at
+ * the same time. Callbacks run only in saClmDispatch(), and those of one handle
+ * never run at the same time. A callback may call any function, also
+ * saClmFinalize() and saClmDispatch() with its own handle. After fork() the
+ * handles do not work in the child (SA_AIS_ERR_BAD_HANDLE), which may
+ * initialize its own. A signal handler may not call any function.
  *
- * All functions with a handle: SA_AIS_ERR_BAD_HANDLE if it is not one, or
- * finalized; SA_AIS_ERR_LIBRARY once the daemon is gone (or has disconnected
- * this program, because it did not dispatch): then only saClmFinalize() makes
- * sense, and a new saClmInitialize(). SA_AIS_ERR_NO_MEMORY. */
+ * Every function that takes a handle may return these errors:
+ * SA_AIS_ERR_BAD_HANDLE: the handle does not exist, or has been finalized.
+ * SA_AIS_ERR_LIBRARY: the daemon is gone, or has disconnected this program
+ * because the program did not dispatch. Finalize the handle, and initialize a
+ * new one.
+ * SA_AIS_ERR_NO_MEMORY: there is no memory. */
 #ifndef OPENAIS_SACLM_H
 #define OPENAIS_SACLM_H
 
@@ -35,7 +38,8 @@ extern "C" {
 
 typedef SaUint64T SaClmHandleT;
 
-/* Never 0 nor SA_CLM_LOCAL_NODE_ID; the same as long as the node is member. */
+/* A node keeps its id for as long as it is a member. The id is never 0 or
+ * SA_CLM_LOCAL_NODE_ID. */
 typedef SaUint32T SaClmNodeIdT;
 
 #define SA_CLM_LOCAL_NODE_ID 0xFFFFFFFF
@@ -46,16 +50,16 @@ typedef enum {
     SA_CLM_AF_INET6 = 2
 } SaClmNodeAddressFamilyT;
 
-/* The address that the cluster's traffic goes over, as text. A zero byte
- * follows the `length` bytes that count. */
+/* The address that the node uses for the cluster's traffic, as text of `length`
+ * bytes. A zero byte follows them. */
 typedef struct {
     SaClmNodeAddressFamilyT family;
     SaUint16T length; /* at most SA_CLM_MAX_ADDRESS_LENGTH - 1 */
     SaUint8T value[SA_CLM_MAX_ADDRESS_LENGTH];
 } SaClmNodeAddressT;
 
-/* What happened to a node in a view, against the view before. Those after LEFT
- * are never reported here. */
+/* How a node differs from the view before. The service never reports the values
+ * after LEFT. */
 typedef enum {
     SA_CLM_NODE_NO_CHANGE = 1,
     SA_CLM_NODE_JOINED = 2,
@@ -65,7 +69,8 @@ typedef enum {
     SA_CLM_NODE_SHUTDOWN = 6
 } SaClmClusterChangesT;
 
-/* Of administrative operations, which this service does not have. */
+/* These types belong to administrative operations, which this service does not
+ * have. */
 typedef enum {
     SA_CLM_CLUSTER_CHANGE_STATUS = 1,
     SA_CLM_ADMIN_STATE = 2
@@ -95,8 +100,8 @@ typedef enum {
     SA_CLM_NTFID_NODE_ADMIN_STATE = 0x68
 } SaClmNotificationMinorIdT;
 
-/* How far a change has come. Only COMPLETED is reported here: the others are of
- * changes that an administrator asks for. */
+/* How far a change has come. The service reports only COMPLETED. The others
+ * belong to changes that an administrator asks for. */
 typedef enum {
     SA_CLM_CHANGE_VALIDATE = 1,
     SA_CLM_CHANGE_START = 2,
@@ -134,28 +139,31 @@ typedef struct {
     SaClmClusterNotificationT *notification;
 } SaClmClusterNotificationBufferT;
 
-/* The nodes that were asked for: the own one first if it is among them, then
- * ascending by id. `numberOfMembers` counts the view's members, not the items.
- * The buffer is valid until the callback returns. `error`: SA_AIS_OK, or
- * SA_AIS_ERR_NO_MEMORY: the list is empty for want of memory; track anew. */
+/* Gets the nodes that the program asked for. The local node comes first if it
+ * is among them; the others follow by ascending id. `numberOfMembers` counts
+ * the view's members, not the items. The buffer is valid until the callback
+ * returns. `error` is SA_AIS_OK, or SA_AIS_ERR_NO_MEMORY: then the list is
+ * empty because there was no memory for it, and the program should track again.
+ */
 typedef void (*SaClmClusterTrackCallbackT)(
     const SaClmClusterNotificationBufferT *notificationBuffer,
     SaUint32T numberOfMembers, SaAisErrorT error);
 
-/* The answer to the saClmClusterNodeGetAsync() of this invocation. `error`:
- * SA_AIS_OK; SA_AIS_ERR_NOT_EXIST: no member has this id, and the node's fields
- * are zero. The node is valid until the callback returns. */
+/* Gets the answer to the saClmClusterNodeGetAsync() with this invocation.
+ * `error` is SA_AIS_OK, or SA_AIS_ERR_NOT_EXIST: no member has this id, and the
+ * node's fields are zero. The node is valid until the callback returns. */
 typedef void (*SaClmClusterNodeGetCallbackT)(
     SaInvocationT invocation, const SaClmClusterNodeT *clusterNode,
     SaAisErrorT error);
 
-/* NULL: the calls that need it give SA_AIS_ERR_INIT. */
+/* Either may be NULL. The functions that need it then return
+ * SA_AIS_ERR_INIT. */
 typedef struct {
     SaClmClusterNodeGetCallbackT saClmClusterNodeGetCallback;
     SaClmClusterTrackCallbackT saClmClusterTrackCallback;
 } SaClmCallbacksT;
 
-/* Of B.03, whose saClmInitialize_3() is not here. */
+/* These types are from B.03. Its saClmInitialize_3() is not available. */
 typedef void (*SaClmClusterNodeEvictionCallbackT)(
     SaClmHandleT clmHandle, SaInvocationT invocation,
     SaClmAdminOperationIdT operationId);
@@ -191,10 +199,11 @@ typedef struct {
     SaClmClusterNotificationT_4 *notification;
 } SaClmClusterNotificationBufferT_4;
 
-/* As in B.01, and: `invocation` is 0 and `timeSupervision` SA_TIME_UNKNOWN (no
- * answer is awaited), `step` SA_CLM_CHANGE_COMPLETED. `rootCauseEntity` is the
- * name of a node that the change is about; empty if that is not among the items
- * or nothing has changed. `correlationIds` are all SA_NTF_IDENTIFIER_UNUSED.
+/* Gets what the callback of B.01 gets, and more. The service does not wait for
+ * an answer, so `invocation` is 0 and `timeSupervision` is SA_TIME_UNKNOWN.
+ * `step` is SA_CLM_CHANGE_COMPLETED. `rootCauseEntity` is the name of a node
+ * that the change is about; it is empty if that node is not among the items, or
+ * if nothing has changed. `correlationIds` are all SA_NTF_IDENTIFIER_UNUSED.
  * All pointers are valid until the callback returns, and none is NULL. */
 typedef void (*SaClmClusterTrackCallbackT_4)(
     const SaClmClusterNotificationBufferT_4 *notificationBuffer,
@@ -218,16 +227,17 @@ typedef struct {
  * directory named by the environment variable OPENAIS_RUNDIR (ignored in setuid
  * programs), else in /run/openais.
  *
- * *version: before, what the program is written to: release 'B', major version
- * 1 (saClmInitialize) or 2 to 4 (saClmInitialize_4), any minor version. After,
- * on SA_AIS_OK and SA_AIS_ERR_VERSION, what is supported: B.1.1 or B.4.1.
+ * Set *version to the version that the program is written for: release 'B',
+ * major version 1 (saClmInitialize) or 2 to 4 (saClmInitialize_4), any minor
+ * version. On SA_AIS_OK and SA_AIS_ERR_VERSION it becomes the version that is
+ * supported, B.1.1 or B.4.1.
  *
  * SA_AIS_ERR_INVALID_PARAM: `clmHandle` or `version` is NULL.
  * SA_AIS_ERR_VERSION: another release or major version.
  * SA_AIS_ERR_TRY_AGAIN: no daemon answers, or it has no view yet.
- * SA_AIS_ERR_ACCESS: neither root nor in the group that may connect.
- * SA_AIS_ERR_NO_RESOURCES: no descriptors; the daemon has as many clients as it
- * may; 4096 handles in this process. */
+ * SA_AIS_ERR_ACCESS: the user is neither root nor in the group that may
+ * connect. SA_AIS_ERR_NO_RESOURCES: there are no descriptors; the daemon has
+ * reached its limit of clients; this process has 8192 handles. */
 #ifndef SA_CLM_NO_B01
 SaAisErrorT saClmInitialize(SaClmHandleT *clmHandle,
                             const SaClmCallbacksT *clmCallbacks,
@@ -237,47 +247,50 @@ SaAisErrorT saClmInitialize_4(SaClmHandleT *clmHandle,
                               const SaClmCallbacksT_4 *clmCallbacks,
                               SaVersionT *version);
 
-/* The descriptor of this handle, always the same, until saClmFinalize().
+/* Gives the handle's descriptor, which stays the same until saClmFinalize().
  * SA_AIS_ERR_INVALID_PARAM: `selectionObject` is NULL. */
 SaAisErrorT saClmSelectionObjectGet(SaClmHandleT clmHandle,
                                     SaSelectionObjectT *selectionObject);
 
-/* Runs callbacks in the calling thread, as SA_DISPATCH_... says. OK if none is
- * pending (ONE, ALL), and when another thread or a callback has finalized the
- * handle. SA_AIS_ERR_LIBRARY comes after the callbacks that were pending.
- * SA_AIS_ERR_INVALID_PARAM: other flags. */
+/* Runs callbacks in the calling thread, as SA_DISPATCH_... says. The
+ * result is SA_AIS_OK too if no callback is pending (ONE, ALL), or if another
+ * thread or a callback has finalized the handle. If the daemon is gone, the
+ * pending callbacks still run before SA_AIS_ERR_LIBRARY is returned.
+ * SA_AIS_ERR_INVALID_PARAM: the flags are unknown. */
 SaAisErrorT saClmDispatch(SaClmHandleT clmHandle,
                           SaDispatchFlagsT dispatchFlags);
 
-/* Ends the handle: tracking stops, pending callbacks are lost, the descriptor
- * is closed. A callback that runs in another thread may still finish; a call
- * that waits there gives SA_AIS_ERR_BAD_HANDLE, a dispatch SA_AIS_OK. */
+/* Ends the handle: tracking stops, pending callbacks are lost, and the
+ * descriptor is closed. A callback that is running in another thread may still
+ * finish. A call that waits in another thread returns SA_AIS_ERR_BAD_HANDLE, or
+ * SA_AIS_OK if it is saClmDispatch(). */
 SaAisErrorT saClmFinalize(SaClmHandleT clmHandle);
 
 /* --- tracking ------------------------------------------------------------- */
 
-/* `trackFlags`, one at least of the first three:
- * CURRENT: the members now: in *notificationBuffer, or if that is NULL, by one
- *     callback.
- * CHANGES: a callback at each view from now on, with all its members and those
- *     that left with this change.
- * CHANGES_ONLY: the same, with those only that joined or left. It and CHANGES
- *     exclude each other; the later call replaces the earlier.
- * LOCAL: with one of those; only the own node is in the list.
- * START_STEP, VALIDATE_STEP (saClmClusterTrack_4, with CHANGES or
- * CHANGES_ONLY): accepted; no such steps occur here.
+/* `trackFlags` has at least one of the first three:
+ * CURRENT tells the present members, in *notificationBuffer, or by one callback
+ *     if notificationBuffer is NULL.
+ * CHANGES makes a callback at each view from now on, with all its members and
+ *     the nodes that left with this change.
+ * CHANGES_ONLY does the same with only the nodes that joined or left. CHANGES
+ *     and CHANGES_ONLY exclude each other; a later call replaces an earlier
+ * one. LOCAL goes with one of those; then only the local node is in the list.
+ * START_STEP and VALIDATE_STEP (saClmClusterTrack_4, with CHANGES or
+ * CHANGES_ONLY) are accepted, but no such steps occur.
  *
- * *notificationBuffer (looked at with CURRENT only): if `notification` is NULL,
- * the library sets it to an array of `numberOfItems` that it allocates, for the
- * caller to free with saClmClusterNotificationFree() or free(3). Else it is the
- * caller's array of `numberOfItems`; after, that many are filled.
+ * Only CURRENT uses *notificationBuffer. If its `notification` is NULL, the
+ * library sets it to an array of `numberOfItems` items that the library
+ * allocates, and the caller frees with saClmClusterNotificationFree() or
+ * free(3). Otherwise `notification` is the caller's array of `numberOfItems`
+ * items, and `numberOfItems` becomes the number of items that were filled.
  *
- * On an error nothing is tracked that was not before, and no callback comes.
- * SA_AIS_ERR_BAD_FLAGS: no such combination.
- * SA_AIS_ERR_INVALID_PARAM: an array of 0 items.
- * SA_AIS_ERR_NO_SPACE: the array is too small; `numberOfItems` is what it would
- * need now.
- * SA_AIS_ERR_INIT: a callback would be needed that was not given.
+ * On an error the call starts no tracking, and no callback comes.
+ * SA_AIS_ERR_BAD_FLAGS: the flags do not go together.
+ * SA_AIS_ERR_INVALID_PARAM: the array has 0 items.
+ * SA_AIS_ERR_NO_SPACE: the array is too small; `numberOfItems` is the number
+ * that it would need now.
+ * SA_AIS_ERR_INIT: the program gave no callback at initialization.
  * SA_AIS_ERR_TRY_AGAIN: the daemon has no view yet. */
 #ifndef SA_CLM_NO_B01
 SaAisErrorT
@@ -288,14 +301,14 @@ SaAisErrorT
 saClmClusterTrack_4(SaClmHandleT clmHandle, SaUint8T trackFlags,
                     SaClmClusterNotificationBufferT_4 *notificationBuffer);
 
-/* Ends CHANGES or CHANGES_ONLY; no saClmDispatch() called after it has returned
- * tells of a change, pending ones included. SA_AIS_ERR_NOT_EXIST: there is none
- * on this handle. */
+/* Ends CHANGES or CHANGES_ONLY. A saClmDispatch() that is called after it has
+ * returned tells of no change, not even of a pending one. SA_AIS_ERR_NOT_EXIST:
+ * the handle does not track. */
 SaAisErrorT saClmClusterTrackStop(SaClmHandleT clmHandle);
 
-/* Frees an array that saClmClusterTrack() allocated; it accepts any memory of
- * malloc(3). SA_AIS_ERR_INVALID_PARAM: `notification` is NULL. On an error it
- * is not freed. */
+/* Frees an array that saClmClusterTrack() allocated, or any memory from
+ * malloc(3). On an error the memory is not freed. SA_AIS_ERR_INVALID_PARAM:
+ * `notification` is NULL. */
 #ifndef SA_CLM_NO_B01
 SaAisErrorT
 saClmClusterNotificationFree(SaClmHandleT clmHandle,
@@ -307,11 +320,12 @@ saClmClusterNotificationFree_4(SaClmHandleT clmHandle,
 
 /* --- one node ------------------------------------------------------------- */
 
-/* The member of this id, or SA_CLM_LOCAL_NODE_ID. `timeout` in ns must not be
- * negative; else it has no effect, since the answer is known on this node, and
- * 0 will do.
+/* Gives the member with this id; SA_CLM_LOCAL_NODE_ID is the local node.
+ * `timeout`, in ns, must not be negative. It has no other effect, since this
+ * node knows the answer, so 0 will do.
  *
- * SA_AIS_ERR_INVALID_PARAM: `clusterNode` is NULL, node id 0, timeout < 0.
+ * SA_AIS_ERR_INVALID_PARAM: `clusterNode` is NULL, the node id is 0, or the
+ * timeout is negative.
  * SA_AIS_ERR_NOT_EXIST: no member has this id.
  * SA_AIS_ERR_TRY_AGAIN: the daemon has no view yet. */
 #ifndef SA_CLM_NO_B01
@@ -323,15 +337,18 @@ SaAisErrorT saClmClusterNodeGet_4(SaClmHandleT clmHandle, SaClmNodeIdT nodeId,
                                   SaTimeT timeout,
                                   SaClmClusterNodeT_4 *clusterNode);
 
-/* The same by a callback, which gets `invocation`; that no member has this id
- * is told there. SA_AIS_ERR_INVALID_PARAM: invocation or node id 0.
- * SA_AIS_ERR_INIT: no callback for it. SA_AIS_ERR_TRY_AGAIN. */
+/* Does the same by a callback, which gets `invocation`. The callback also tells
+ * if no member has this id.
+ * SA_AIS_ERR_INVALID_PARAM: `invocation` or the node id is 0.
+ * SA_AIS_ERR_INIT: the program gave no callback for it.
+ * SA_AIS_ERR_TRY_AGAIN: the daemon has no view yet. */
 SaAisErrorT saClmClusterNodeGetAsync(SaClmHandleT clmHandle,
                                      SaInvocationT invocation,
                                      SaClmNodeIdT nodeId);
 
-/* Answers a track callback that had an invocation. None has, so it gives
- * SA_AIS_ERR_INVALID_PARAM; SA_AIS_ERR_VERSION on a handle of B.01. */
+/* Answers a track callback that had an invocation. No callback has one, so the
+ * function returns SA_AIS_ERR_INVALID_PARAM, or SA_AIS_ERR_VERSION for a handle
+ * of B.01. */
 SaAisErrorT saClmResponse_4(SaClmHandleT clmHandle, SaInvocationT invocation,
                             SaClmResponseT response);
 
