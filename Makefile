@@ -192,6 +192,9 @@ $(B)/unit/test_ckpt_bounds: private LDFLAGS += $(addprefix -Wl$(comma)--wrap=,\
 $(B)/unit/test_init_failure: private LDFLAGS += $(addprefix -Wl$(comma)--wrap=,\
     malloc calloc realloc aligned_alloc strdup free)
 
+# It can be a kernel that does not know an option.
+$(B)/unit/test_server_hostile: private LDFLAGS += -Wl,--wrap=setsockopt
+
 # Their copies, allocations and system calls are counted.
 $(B)/unit/test_counts_ckpt: $(B)/libSaCkpt.a
 $(B)/unit/test_counts $(B)/unit/test_counts_ckpt: private LDFLAGS += \

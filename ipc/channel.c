@@ -2,10 +2,16 @@
 #include "ipc/channel.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
+
+#ifndef SO_PASSRIGHTS
+#define SO_PASSRIGHTS 83 /* Linux 6.16, x86 and ARM */
+#endif
 
 const char *channel_run_dir(void)
 {
@@ -100,6 +106,50 @@ long channel_receive(int fd, void *data, size_t size, int *fds, size_t fd_max,
         return -errno;
     take_fds(&m, fds, fd_max, fd_count);
     return n;
+}
+
+bool channel_refuse_fds(int fd)
+{
+    const int off = 0;
+
+    return setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &off, sizeof off) == 0;
+}
+
+long channel_peek(int fd, void *data, size_t size)
+{
+    struct iovec iov = {.iov_base = data, .iov_len = size};
+    struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
+    ssize_t n;
+
+    do {
+        n = recvmsg(fd, &m, MSG_PEEK | MSG_DONTWAIT);
+    } while (n < 0 && errno == EINTR);
+    if (n < 0)
+        return -errno;
+    /* There was no room for control messages, and one was left out. */
+    return (m.msg_flags & MSG_CTRUNC) != 0 ? -EBADMSG : n;
+}
+
+/* All bytes of a queue, urgent ones too, which a look passes over. */
+static bool holds(int fd, long size)
+{
+    int waiting;
+
+    return ioctl(fd, SIOCINQ, &waiting) == 0 && waiting == size;
+}
+
+bool channel_take(int fd, void *data, size_t size)
+{
+    return holds(fd, (long)size) &&
+           recv(fd, data, size, MSG_DONTWAIT) == (ssize_t)size;
+}
+
+bool channel_holds_fds(int fd)
+{
+    uint8_t data[IPC_HELLO_SIZE_MAX];
+    long n = channel_peek(fd, data, sizeof data);
+
+    return n < 0 || !holds(fd, n);
 }
 
 enum channel_hello channel_hello_check(const uint8_t *data, size_t got,

@@ -34,6 +34,25 @@ int channel_send(int fd, const void *data, size_t size, const int *fds,
 long channel_receive(int fd, void *data, size_t size, int *fds, size_t fd_max,
                      size_t *fd_count, bool wait);
 
+/* The daemon expects no descriptors. What a stranger sends is not received, as
+ * it would have to be closed then (see daemon/server/discard.h): it looks at
+ * what waits first. */
+
+/* Nobody can send descriptors to this socket from now on, nor to those that are
+ * accepted from it. False: the kernel does not know that (Linux before 6.16).
+ */
+bool channel_refuse_fds(int fd);
+
+/* Copies up to `size` bytes that wait, and leaves them: the count, 0 at the
+ * end, -errno; -EBADMSG: there are descriptors among them. */
+long channel_peek(int fd, void *data, size_t size);
+
+/* Takes `size` bytes that channel_peek() has seen. False: more is there. */
+bool channel_take(int fd, void *data, size_t size);
+
+/* May there be descriptors in the queue? To be asked after shutdown(). */
+bool channel_holds_fds(int fd);
+
 /* Looks at the `got` bytes that a client has sent so far. WHOLE: *hello is what
  * it says; its version and service are still to be judged. */
 enum channel_hello {

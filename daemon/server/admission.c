@@ -4,6 +4,7 @@
 #include "daemon/base/check.h"
 #include "daemon/base/limit.h"
 #include "daemon/base/thread.h"
+#include "daemon/server/discard.h"
 #include "daemon/server/internal.h"
 #include "daemon/server/listener.h"
 #include "daemon/server/view.h"
@@ -12,6 +13,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,7 +38,6 @@ struct pending {
     int fd; /* -1: free */
     uint64_t deadline_ns;
     struct ucred peer;
-    size_t got;
     uint8_t hello[IPC_HELLO_SIZE_MAX];
 };
 
@@ -50,6 +51,7 @@ struct admission {
     int spare_fd; /* closed to have one to refuse with when all are used up */
     struct admission_partners partners;
     struct mailbox inbox; /* clients to be released, views to be freed */
+    struct discard *discard;
     pthread_t thread;
     bool started;
     _Atomic bool stop;
@@ -124,9 +126,10 @@ static bool peer_allowed(const struct admission *a, int fd,
 
 /* --- connections that have not said hello --------------------------------- */
 
-static void pending_end(struct pending *p)
+static void pending_end(struct admission *a, struct pending *p)
 {
-    close(p->fd); /* leaves the epoll set by that: it has no other owner */
+    epoll_ctl(a->epoll_fd, EPOLL_CTL_DEL, p->fd, NULL);
+    discard_put(a->discard, p->fd);
     p->fd = -1;
 }
 
@@ -143,7 +146,7 @@ static struct pending *pending_place(struct admission *a)
             oldest = &a->pending[i];
     }
     atomic_fetch_add_explicit(&a->refused, 1, memory_order_relaxed);
-    pending_end(oldest);
+    pending_end(a, oldest);
     return oldest;
 }
 
@@ -207,7 +210,16 @@ static void turn_away(struct admission *a, struct pending *p,
 {
     log_refusal(a, &p->peer, why);
     refuse(a, p->fd, error);
-    pending_end(p);
+    pending_end(a, p);
+}
+
+static void client_end(struct admission *a, struct client *c)
+{
+    if (c == NULL)
+        return;
+    discard_put(a->discard, c->socket);
+    c->socket = -1;
+    client_free(c);
 }
 
 /* The welcome goes out before the other threads know the client: what it writes
@@ -224,7 +236,8 @@ static void hand_over(struct admission *a, struct client *c, int segment_fd)
     }
     if (error != 0 ||
         epoll_ctl(a->epoll_fd, EPOLL_CTL_MOD, c->socket, &ev) != 0) {
-        client_free(c);
+        epoll_ctl(a->epoll_fd, EPOLL_CTL_DEL, c->socket, NULL);
+        client_end(a, c);
         return;
     }
     a->free_count--;
@@ -267,48 +280,53 @@ static void admit(struct admission *a, struct pending *p,
     hand_over(a, c, segment_fd);
 }
 
-/* Closes descriptors that no one asked for. */
-static void close_all(const int *fds, size_t count)
+/* Looks at what a connection has said, and leaves it until it is whole: then
+ * nothing else is in the queue, no descriptor either. */
+static enum channel_hello hello_read(struct pending *p, struct ipc_hello *hello)
 {
-    for (size_t i = 0; i < count; i++)
-        close(fds[i]);
+    long n = channel_peek(p->fd, p->hello, sizeof p->hello);
+    enum channel_hello state;
+
+    if (n == -EAGAIN)
+        return CHANNEL_HELLO_PART;
+    if (n <= 0)
+        return CHANNEL_HELLO_BAD;
+    state = channel_hello_check(p->hello, (size_t)n, hello);
+    if (state == CHANNEL_HELLO_WHOLE &&
+        !channel_take(p->fd, p->hello, (size_t)n))
+        return CHANNEL_HELLO_BAD;
+    return state;
+}
+
+static bool hung_up(int fd)
+{
+    struct pollfd p = {.fd = fd, .events = POLLRDHUP};
+
+    return poll(&p, 1, 0) > 0;
 }
 
 static void pending_read(struct admission *a, struct pending *p)
 {
-    int fds[CHANNEL_FDS_MAX];
-    size_t fd_count;
     struct ipc_hello h;
-    long n = channel_receive(p->fd, p->hello + p->got, sizeof p->hello - p->got,
-                             fds, CHANNEL_FDS_MAX, &fd_count, false);
 
-    close_all(fds, fd_count);
-    if (n == -EAGAIN)
-        return;
-    if (n <= 0) {
-        pending_end(p);
-        return;
-    }
-    p->got += (size_t)n;
-    switch (channel_hello_check(p->hello, p->got, &h)) {
+    switch (hello_read(p, &h)) {
     case CHANNEL_HELLO_PART:
+        if (hung_up(p->fd))
+            pending_end(a, p);
         return;
     case CHANNEL_HELLO_BAD:
-        log_refusal(a, &p->peer, "not a hello of this kind of client");
-        refuse(a, p->fd, IPC_ERR_INVALID_PARAM);
-        pending_end(p);
+        turn_away(a, p, IPC_ERR_INVALID_PARAM,
+                  "not a hello of this kind of client");
         return;
     case CHANNEL_HELLO_WHOLE:
         break;
     }
     if (h.version != IPC_VERSION) {
-        log_refusal(a, &p->peer, "its library is of another version");
-        refuse(a, p->fd, IPC_ERR_VERSION);
-        pending_end(p);
+        turn_away(a, p, IPC_ERR_VERSION, "its library is of another version");
     } else if (h.service != IPC_SERVICE_EVS && h.service != IPC_SERVICE_CLM &&
                h.service != IPC_SERVICE_CKPT) {
         refuse(a, p->fd, IPC_ERR_NOT_SUPPORTED);
-        pending_end(p);
+        pending_end(a, p);
     } else {
         admit(a, p, &h);
     }
@@ -316,12 +334,13 @@ static void pending_read(struct admission *a, struct pending *p)
 
 static void pending_begin(struct admission *a, int fd)
 {
-    struct epoll_event ev = {.events = EPOLLIN};
+    /* Edge-triggered: what is not whole stays in the queue. */
+    struct epoll_event ev = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET};
     struct ucred peer;
     socklen_t size = sizeof peer;
 
     if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) {
-        close(fd);
+        discard_put(a->discard, fd);
         return;
     }
     if (!peer_allowed(a, fd, &peer)) {
@@ -330,7 +349,7 @@ static void pending_begin(struct admission *a, int fd)
             "neither root nor in the group that may connect (ais, unless "
             "ipc { group } names another)");
         refuse(a, fd, IPC_ERR_ACCESS);
-        close(fd);
+        discard_put(a->discard, fd);
         return;
     }
     /* Only now: who may not connect takes nobody's place. */
@@ -338,12 +357,11 @@ static void pending_begin(struct admission *a, int fd)
     ev.data.ptr = p;
     if (epoll_ctl(a->epoll_fd, EPOLL_CTL_ADD, fd, &ev) != 0) {
         refuse(a, fd, IPC_ERR_NO_RESOURCES);
-        close(fd);
+        discard_put(a->discard, fd);
         return;
     }
     p->fd = fd;
     p->peer = peer;
-    p->got = 0;
     p->deadline_ns = server_now_ns() + HELLO_MS * 1000000ull;
     pending_read(a, p); /* it has often come already */
 }
@@ -360,7 +378,7 @@ static int pending_expire(struct admission *a)
         if (p->deadline_ns <= now) {
             log_refusal(a, &p->peer, "connected and said nothing");
             atomic_fetch_add_explicit(&a->refused, 1, memory_order_relaxed);
-            pending_end(p);
+            pending_end(a, p);
         } else if (p->deadline_ns < next) {
             next = p->deadline_ns;
         }
@@ -387,7 +405,7 @@ static void refuse_without_fds(struct admission *a)
     fd = accept4(a->listener.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd >= 0) {
         refuse(a, fd, IPC_ERR_NO_RESOURCES);
-        close(fd);
+        discard_put(a->discard, fd);
     }
     a->spare_fd = spare_open();
     if (log_limit_pass(&a->log_fds, server_now_ns(), 1, &suppressed))
@@ -419,17 +437,13 @@ static void accept_all(struct admission *a)
 /* The socket of a client has something: its end, or bytes it must not send. */
 static void client_event(struct admission *a, struct client *c)
 {
-    uint8_t data[256];
-    int fds[CHANNEL_FDS_MAX];
-    size_t fd_count;
+    uint8_t byte;
     uint32_t suppressed;
-    long n = channel_receive(c->socket, data, sizeof data, fds, CHANNEL_FDS_MAX,
-                             &fd_count, false);
+    long n = channel_peek(c->socket, &byte, sizeof byte);
 
-    close_all(fds, fd_count);
     if (n == -EAGAIN)
         return;
-    if (n > 0) {
+    if (n > 0 || n == -EBADMSG) {
         if (log_limit_pass(&a->log_bad, server_now_ns(), 5, &suppressed))
             log_write(LOG_LEVEL_ERROR, "IPC",
                       "process %d (uid %u) disconnected: it writes to its "
@@ -450,7 +464,7 @@ static void release(struct admission *a, struct client *c)
         return;
     a->clients[c->slot] = NULL;
     a->free_slots[a->free_count++] = c->slot;
-    client_free(c);
+    client_end(a, c);
 }
 
 static void take_released(struct admission *a)
@@ -525,7 +539,8 @@ static void name_renew(struct admission *a)
     int rc;
 
     accept_all(a); /* who came while it was there */
-    rc = listener_open(&a->listener, a->config.run_dir, error, sizeof error);
+    rc = listener_open(&a->listener, a->config.run_dir, a->discard, error,
+                       sizeof error);
     if (rc == 0)
         rc = watch_listen(a);
     if (rc == 0)
@@ -671,11 +686,14 @@ int admission_open(struct admission **out, const struct server_config *config,
     }
     raise_fd_limit(config->client_max);
     rc = mailbox_open(&a->inbox);
+    if (rc == 0)
+        rc = discard_open(&a->discard);
     if (rc != 0)
         snprintf(error, error_size, "cannot prepare for clients: %s",
                  limit_explain(-rc, text));
     if (rc == 0)
-        rc = listener_open(&a->listener, config->run_dir, error, error_size);
+        rc = listener_open(&a->listener, config->run_dir, a->discard, error,
+                           error_size);
     if (rc != 0)
         goto err;
     rc = start(a);
@@ -705,12 +723,13 @@ void admission_close(struct admission *a)
     workers_stop(a->partners.workers);
     if (a->started)
         take_released(a); /* what came after its end */
-    listener_close(&a->listener);
+    listener_close(&a->listener, a->discard);
     for (int i = 0; i < PENDING_MAX; i++)
         if (a->pending[i].fd >= 0)
-            pending_end(&a->pending[i]);
+            pending_end(a, &a->pending[i]);
     for (uint32_t i = 0; a->clients != NULL && i < a->config.client_max; i++)
-        client_free(a->clients[i]);
+        client_end(a, a->clients[i]);
+    discard_close(a->discard);
     if (a->epoll_fd >= 0)
         close(a->epoll_fd);
     if (a->spare_fd >= 0)

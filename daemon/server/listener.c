@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "daemon/server/listener.h"
 
+#include "daemon/server/discard.h"
 #include "ipc/channel.h"
 
 #include <errno.h>
@@ -43,6 +44,7 @@ static int listen_at(const struct sockaddr_un *address)
 
     if (fd < 0)
         return -errno;
+    channel_refuse_fds(fd);
     if (bind(fd, (const struct sockaddr *)address, sizeof *address) != 0)
         goto err0;
     if (chmod(address->sun_path, 0666) != 0 || listen(fd, BACKLOG) != 0)
@@ -60,8 +62,19 @@ err0:
     return rc;
 }
 
-int listener_open(struct listener *l, const char *dir, char *error,
-                  size_t error_size)
+/* Connections that wait to be accepted have queues too. */
+static void close_whole(int fd, struct discard *discard)
+{
+    int waiting;
+
+    shutdown(fd, SHUT_RDWR); /* nobody can connect from here on */
+    while ((waiting = accept4(fd, NULL, NULL, SOCK_CLOEXEC)) >= 0)
+        discard_put(discard, waiting);
+    close(fd);
+}
+
+int listener_open(struct listener *l, const char *dir, struct discard *discard,
+                  char *error, size_t error_size)
 {
     const char *what = "the run directory";
     struct stat st;
@@ -82,7 +95,7 @@ int listener_open(struct listener *l, const char *dir, char *error,
     l->dev = st.st_dev;
     l->ino = st.st_ino;
     if (l->fd >= 0)
-        close(l->fd);
+        close_whole(l->fd, discard);
     l->fd = fd;
     return 0;
 
@@ -106,12 +119,12 @@ bool listener_has_name(const struct listener *l)
     return st.st_dev == l->dev && st.st_ino == l->ino;
 }
 
-void listener_close(struct listener *l)
+void listener_close(struct listener *l, struct discard *discard)
 {
     if (l->fd < 0)
         return;
     if (listener_has_name(l))
         unlink(l->address.sun_path);
-    close(l->fd);
+    close_whole(l->fd, discard);
     l->fd = -1;
 }

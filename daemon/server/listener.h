@@ -17,17 +17,20 @@ struct listener {
     ino_t ino;
 };
 
+struct discard;
+
 /* Makes the directory `dir` (one level) if it is missing, and a socket in it,
  * in place of one that nobody answers at; if `l` has one already, that is
- * closed then. 0, or -errno with a sentence in `error`, and `l` is as it was:
- * -EADDRINUSE (another daemon answers there), -EEXIST (no socket). */
-int listener_open(struct listener *l, const char *dir, char *error,
-                  size_t error_size);
+ * closed then, and what nobody has accepted is discarded. 0, or -errno with a
+ * sentence in `error`, and `l` is as it was: -EADDRINUSE (another daemon
+ * answers there), -EEXIST (no socket). */
+int listener_open(struct listener *l, const char *dir, struct discard *discard,
+                  char *error, size_t error_size);
 
 /* Does the name still stand for this socket? True if it cannot be known. */
 bool listener_has_name(const struct listener *l);
 
 /* Closes it, and removes the name if it is its own. */
-void listener_close(struct listener *l);
+void listener_close(struct listener *l, struct discard *discard);
 
 #endif

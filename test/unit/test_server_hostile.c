@@ -5,6 +5,8 @@
 
 #include "api/client.h"
 
+#include <arpa/inet.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/resource.h>
@@ -146,18 +148,12 @@ static void hostile_bytes(struct raw *r)
     CU_ASSERT_EQUAL(send(r->socket, "hi", 2, 0), 2);
 }
 
-static void hostile_fds(struct raw *r)
-{
-    int fds[3] = {0, 1, 2};
-    channel_send(r->socket, "x", 1, fds, 3, true);
-}
-
 static void test_hostile(void)
 {
     static void (*const attacks[])(struct raw *) = {
         hostile_tail, hostile_odd_tail,    hostile_record_size,
         hostile_type, hostile_short_mcast, hostile_groups_size,
-        hostile_join, hostile_bytes,       hostile_fds};
+        hostile_join, hostile_bytes};
     struct box b = {.bad = 0};
     struct raw r;
     uint64_t n = 0;
@@ -762,12 +758,11 @@ static void test_handshakes(void)
         CU_ASSERT_EQUAL(n, 0);
         close(fd);
     }
-    /* In two pieces, the second with descriptors: they are closed. */
+    /* In two pieces. */
     fd = raw_connect();
     channel_send(fd, &hello, 5, NULL, 0, true);
     pause_ms(20);
-    channel_send(fd, (char *)&hello + 5, sizeof hello - 5, (int[]){0, 1, 2}, 3,
-                 true);
+    channel_send(fd, (char *)&hello + 5, sizeof hello - 5, NULL, 0, true);
     CU_ASSERT_EQUAL(channel_receive(fd, &w, sizeof w, fds, 8, &n, true),
                     sizeof w);
     CU_ASSERT_EQUAL(w.result, IPC_OK);
@@ -777,6 +772,159 @@ static void test_handshakes(void)
     evs_finalize(h);
     EVENTUALLY(open_fds() == before);
     stop();
+}
+
+/* --- descriptors that nobody asked for ------------------------------------ */
+
+/* As of a kernel that does not know how to refuse them (the linker sends the
+ * call through here). */
+static _Atomic bool old_kernel;
+
+int __real_setsockopt(int fd, int level, int name, const void *value,
+                      socklen_t size);
+int __wrap_setsockopt(int fd, int level, int name, const void *value,
+                      socklen_t size);
+int __wrap_setsockopt(int fd, int level, int name, const void *value,
+                      socklen_t size)
+{
+    if (old_kernel && level == SOL_SOCKET && name != SO_LINGER) {
+        errno = ENOPROTOOPT;
+        return -1;
+    }
+    return __real_setsockopt(fd, level, name, value, size);
+}
+
+/* A full connection to a program that reads nothing: its last close waits for
+ * an hour. */
+static int lingering(int *peer)
+{
+    static char data[1 << 16];
+    struct sockaddr_in a = {.sin_family = AF_INET,
+                            .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    const struct linger hour = {.l_onoff = 1, .l_linger = 3600};
+    socklen_t size = sizeof a;
+    int listener = socket(AF_INET, SOCK_STREAM, 0);
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+    CHECK(bind(listener, (struct sockaddr *)&a, sizeof a) == 0);
+    CHECK(listen(listener, 1) == 0);
+    CHECK(getsockname(listener, (struct sockaddr *)&a, &size) == 0);
+    CHECK(connect(fd, (struct sockaddr *)&a, sizeof a) == 0);
+    *peer = accept(listener, NULL, NULL);
+    CHECK(*peer >= 0);
+    close(listener);
+    for (int full = 0; full < 3; pause_ms(5)) {
+        ssize_t n = send(fd, data, sizeof data, MSG_DONTWAIT | MSG_NOSIGNAL);
+        full = n < 0 ? full + 1 : 0;
+    }
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &hour, sizeof hour);
+    return fd;
+}
+
+enum { GIFTS = 12 };
+static int gift_peers[GIFTS], gift_count;
+
+static void *close_one(void *fd)
+{
+    close((int)(intptr_t)fd);
+    return NULL;
+}
+
+/* Sends one descriptor with `data`. False: the kernel does not let it. */
+static bool give(int socket, const void *data, size_t size)
+{
+    int fd = lingering(&gift_peers[gift_count++]);
+    bool sent = channel_send(socket, data, size, &fd, 1, true) == 0;
+    pthread_t closer;
+
+    /* By a thread of its own: this one may happen to be the last close. */
+    CHECK(pthread_create(&closer, NULL, close_one, (void *)(intptr_t)fd) == 0);
+    pthread_detach(closer);
+    return sent;
+}
+
+/* In the place of a hello, with a hello, in its second piece, after it, as an
+ * urgent byte before it; by one who hangs up, and by one who stays. */
+static int give_everywhere(int *stays)
+{
+    const struct ipc_hello hello = {.magic = IPC_MAGIC,
+                                    .version = IPC_VERSION,
+                                    .size = sizeof hello,
+                                    .service = IPC_SERVICE_EVS};
+    int sent = 0;
+
+    for (int step = 0; step < 5; step++)
+        for (int stay = 0; stay < 2; stay++) {
+            int fd = raw_connect();
+            if (step == 2)
+                channel_send(fd, &hello, 5, NULL, 0, true);
+            if (step == 3)
+                channel_send(fd, &hello, sizeof hello, NULL, 0, true);
+            if (step == 4) {
+                sent += give(fd, "x", 1);
+                send(fd, "y", 1, MSG_OOB | MSG_NOSIGNAL);
+                channel_send(fd, &hello, sizeof hello, NULL, 0, true);
+            } else if (step == 2) {
+                sent += give(fd, (const char *)&hello + 5, sizeof hello - 5);
+            } else {
+                sent += give(fd, &hello, step == 0 ? 1 : sizeof hello);
+            }
+            if (stay)
+                stays[step] = fd;
+            else
+                close(fd);
+        }
+    return sent;
+}
+
+/* Not even those that wait to be accepted when the server ends, whatever the
+ * kernel can, hold anybody up. */
+static void lingering_descriptors(bool refused)
+{
+    struct box b = {.bad = 0};
+    int stays[5];
+    uint64_t begin_ns;
+
+    old_kernel = !refused;
+    signal(SIGPIPE, SIG_IGN);
+    start();
+    pause_ms(20);
+    int before = open_fds();
+    begin_ns = server_now_ns();
+    CU_ASSERT_EQUAL(give_everywhere(stays), refused ? 0 : 10);
+    for (int i = 0; i < 20; i++) {
+        evs_handle_t h = client(&b);
+        join(h, "good");
+        evs_finalize(h);
+    }
+    /* Who has been let in may not send any either. */
+    struct raw in = {.socket = stays[3]};
+    CU_ASSERT(refused ? !raw_ended_now(&in) : raw_ended(&in));
+    for (int i = 0; i < 5; i++)
+        close(stays[i]);
+    EVENTUALLY(stats().clients_now == 0 && open_fds() == before + gift_count);
+    stop();
+    CU_ASSERT(server_now_ns() - begin_ns < 20000000000u);
+    while (gift_count > 0)
+        close(gift_peers[--gift_count]);
+    old_kernel = false;
+}
+
+static void test_lingering_descriptors(void)
+{
+    lingering_descriptors(false);
+}
+
+static void test_refused_descriptors(void)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    bool can = channel_refuse_fds(fd);
+
+    close(fd);
+    if (!can)
+        printf("skipped: the kernel cannot refuse descriptors ");
+    else
+        lingering_descriptors(true);
 }
 
 /* Children die at every step of the handshake. */
@@ -924,6 +1072,8 @@ static const struct unit_test tests[] = {
     {"scribbled segment", test_scribble},
     {"handshakes", test_handshakes},
     {"blocking descriptors", test_blocking_descriptors},
+    {"descriptors whose close waits", test_lingering_descriptors},
+    {"descriptors that the kernel refuses", test_refused_descriptors},
     {"death at every step", test_death_at_every_step},
     {"no descriptors", test_no_descriptors}};
 FAKE_MAIN("hostile clients", tests)
