@@ -501,9 +501,13 @@ void attack_send_fds(void)
             return;
         for (int i = 0; i < CHANNEL_FDS_MAX; i++)
             fds[i] = me.socket;
-        channel_send(me.socket, &hello, 10, fds, CHANNEL_FDS_MAX, true);
-        channel_send(me.socket, (char *)&hello + 10, sizeof hello - 10, fds, 1,
-                     true);
+        /* The kernel may refuse them. */
+        if (channel_send(me.socket, &hello, 10, fds, CHANNEL_FDS_MAX, true) !=
+            0)
+            channel_send(me.socket, &hello, sizeof hello, NULL, 0, true);
+        else
+            channel_send(me.socket, (char *)&hello + 10, sizeof hello - 10, fds,
+                         1, true);
         if (take_welcome()) {
             for (int i = 0; i < CHANNEL_FDS_MAX; i++)
                 fds[i] = me.fds[below(IPC_FDS)];

@@ -93,6 +93,7 @@ struct client_link {
 enum client_list {
     LIST_ACTIVE, /* its submit ring may hold something and is not armed */
     LIST_DIRTY,  /* events were put since the last flush */
+    LIST_HUSHED, /* its bell is not listened to for a while */
     LIST_QUERY,  /* the worker's: its query ring is not armed */
     LIST_COUNT,
     SERVER_LISTS = LIST_QUERY /* those before it are the server's */
@@ -157,7 +158,11 @@ struct client {
     bool awaits;          /* what it submitted last has a reply */
     bool counted;         /* the caller knows that its head waits for a visit */
     uint32_t idle_visits; /* visits in a row that found nothing */
-    uint64_t drain_end;   /* not LIVE: take what is before this position */
+    /* Of its bell: how often in a row there was nothing, what there had been
+     * before, and, while it is not listened to, until when. */
+    uint32_t empty_bells;
+    uint64_t bell_tail, bell_room, hush_end_ns;
+    uint64_t drain_end; /* not LIVE: take what is before this position */
     struct client_link links[LIST_COUNT]; /* LIST_QUERY: the worker's */
 };
 
@@ -217,6 +222,7 @@ struct server {
     /* Bytes: what was delivered since the last visit, but of states; and how
      * much of a state may be sent. */
     uint64_t traffic, piece_bytes;
+    uint64_t now_ns, hush_next_ns;   /* when the first hushed bell is heard */
     struct handover garbage;         /* of the checkpoints */
     struct ckpt_item *garbage_items; /* NULL: none is away */
     struct idle_lot idle;            /* memory on its way to the system */

@@ -359,14 +359,16 @@ static void group_statistics(const struct group_stats *g)
 
 static void server_statistics(const struct server_stats *s)
 {
-    log_write(
-        LOG_LEVEL_INFO, "IPC",
-        "clients: %" PRIu64 " now, %" PRIu64 " in all, %" PRIu64
-        " refused, %" PRIu64 " corrupt, %" PRIu64 " too slow; %" PRIu64
-        " messages and requests taken, %" PRIu64 " messages delivered, %" PRIu64
-        " malformed; %" PRIu64 " doorbells, %" PRIu64 " wake-ups",
-        s->clients_now, s->clients_total, s->refused, s->corrupt, s->overflowed,
-        s->submitted, s->delivered, s->malformed, s->doorbells, s->wakes);
+    log_write(LOG_LEVEL_INFO, "IPC",
+              "clients: %" PRIu64 " now, %" PRIu64 " in all, %" PRIu64
+              " refused, %" PRIu64 " corrupt, %" PRIu64 " too slow; %" PRIu64
+              " messages and requests taken, %" PRIu64
+              " messages delivered, %" PRIu64 " malformed; %" PRIu64
+              " doorbells, %" PRIu64 " not listened to for a while, %" PRIu64
+              " wake-ups",
+              s->clients_now, s->clients_total, s->refused, s->corrupt,
+              s->overflowed, s->submitted, s->delivered, s->malformed,
+              s->doorbells, s->hushed, s->wakes);
     log_write(LOG_LEVEL_INFO, "IPC",
               "queries: %" PRIu64 " answered, %" PRIu64 " corrupt; %" PRIu64
               " doorbells, %" PRIu64 " wake-ups, %" PRIu64 " sleeps",

@@ -19,6 +19,8 @@
 
 enum {
     REQUESTS_PER_RING = 64,  /* answered when a client rings */
+    EMPTY_BELLS = 16,        /* in a row, before a bell is not listened to */
+    HUSH_DOUBLED = 7,        /* so often at most, if it goes on */
     GARBAGE_BYTES = 1 << 20, /* of checkpoints; less is kept until it is more */
     CLEANED_PER_ROUND = 500  /* blocks and sections that were deleted */
 };
@@ -199,6 +201,7 @@ int server_open(struct server **out, const struct server_config *config,
     s->config.overflow_bytes = round_overflow(config->overflow_bytes);
     warn_of_small_overflow(&s->config);
     s->epoll_fd = s->inbox.fd = s->arena.fd = s->arena_fd = -1;
+    s->hush_next_ns = UINT64_MAX;
     rc = raise_file_limit(&s->config, error, error_size);
     if (rc != 0)
         goto err;
@@ -304,14 +307,76 @@ static void take_inbox(struct server *s)
     }
 }
 
+/* How long a bell that rings for nothing is not listened to, at first. */
+static const uint64_t hush_ns = 1000000;
+
+static void listen_to(struct server *s, struct client *c, uint32_t events)
+{
+    struct epoll_event ev = {.events = events, .data.ptr = c};
+
+    epoll_ctl(s->epoll_fd, EPOLL_CTL_MOD, c->doorbell, &ev);
+}
+
+static void hush(struct server *s, struct client *c)
+{
+    uint32_t doubled = c->empty_bells - EMPTY_BELLS;
+
+    if (doubled > HUSH_DOUBLED)
+        doubled = HUSH_DOUBLED;
+    c->hush_end_ns = s->now_ns + (hush_ns << doubled);
+    if (c->hush_end_ns < s->hush_next_ns)
+        s->hush_next_ns = c->hush_end_ns;
+    listen_to(s, c, 0);
+    list_append(&s->lists[LIST_HUSHED], LIST_HUSHED, c);
+    s->stats.hushed++;
+}
+
+/* A bell that rang meanwhile is found to have rung: nothing is missed. */
+static void hear_hushed(struct server *s)
+{
+    struct client *c, *next;
+
+    if (s->now_ns < s->hush_next_ns)
+        return;
+    s->hush_next_ns = UINT64_MAX;
+    for (c = s->lists[LIST_HUSHED].first; c != NULL; c = next) {
+        next = c->links[LIST_HUSHED].next;
+        if (c->hush_end_ns <= s->now_ns) {
+            list_remove(&s->lists[LIST_HUSHED], LIST_HUSHED, c);
+            listen_to(s, c, EPOLLIN | EPOLLET);
+        } else if (c->hush_end_ns < s->hush_next_ns) {
+            s->hush_next_ns = c->hush_end_ns;
+        }
+    }
+}
+
+/* Has the client submitted something, or made room for events that overflowed,
+ * since its bell was last looked at? */
+static bool rang_for_something(struct client *c)
+{
+    uint64_t tail = ring_pending(&c->submit) + c->submit.head;
+    uint64_t room = c->overflow_out.head;
+    bool something = tail > c->bell_tail || room > c->bell_room;
+
+    /* What it takes back and submits again does not count. */
+    if (tail > c->bell_tail)
+        c->bell_tail = tail;
+    c->bell_room = room;
+    return something;
+}
+
 /* A client rings for one of two reasons: it has submitted something while its
- * ring was armed, or it has made room in its event ring. */
+ * ring was armed, or it has made room in its event ring. One that rings again
+ * and again for neither would keep this thread from its work. */
 static void doorbell(struct server *s, struct client *c)
 {
     s->stats.doorbells++;
     client_activate(s, c);
     client_answer(s, c, REQUESTS_PER_RING);
     client_drain_overflow(s, c);
+    c->empty_bells = rang_for_something(c) ? 0 : c->empty_bells + 1;
+    if (c->empty_bells >= EMPTY_BELLS && !c->links[LIST_HUSHED].in)
+        hush(s, c);
 }
 
 void server_poll(struct server *s)
@@ -487,14 +552,16 @@ static const uint64_t clean_pause_ns = 1000000;
 
 uint64_t server_wake_ns(const struct server *s, uint64_t now_ns)
 {
-    uint64_t clean_ns = s->unclean ? now_ns + clean_pause_ns : UINT64_MAX;
+    uint64_t next_ns = s->unclean ? now_ns + clean_pause_ns : UINT64_MAX;
     int64_t due_ns = ckpt_wake_ns(s->ckpt);
 
+    if (s->hush_next_ns < next_ns)
+        next_ns = s->hush_next_ns;
     if (due_ns == INT64_MAX)
-        return clean_ns;
+        return next_ns;
     if (due_ns < 0 || (uint64_t)due_ns <= now_ns)
         return now_ns;
-    return (uint64_t)due_ns < clean_ns ? (uint64_t)due_ns : clean_ns;
+    return (uint64_t)due_ns < next_ns ? (uint64_t)due_ns : next_ns;
 }
 
 void server_address_set(struct server *s, const char *address)
@@ -526,6 +593,8 @@ void server_time(struct server *s, uint64_t now_ns)
 {
     struct ckpt_clock_news news;
 
+    s->now_ns = now_ns;
+    hear_hushed(s);
     ckpt_time(s->ckpt, &(struct ckpt_now){.steady_ns = (int64_t)now_ns,
                                           .wall_ns = server_wall_ns()});
     while (ckpt_clock_news(s->ckpt, &news))

@@ -98,6 +98,7 @@ void server_address_set(struct server *s, const char *address);
 void server_flush(struct server *s);
 
 /* What time it is (CLOCK_MONOTONIC): before deliveries, and when it is due.
+ * Bells that rang for nothing are listened to again.
  * What expires is then in server_backlog(). */
 void server_time(struct server *s, uint64_t now_ns);
 
@@ -128,7 +129,7 @@ enum server_rest server_arm(struct server *s, bool doze);
 
 struct server_stats {
     uint64_t clients_now, clients_total, refused, corrupt, overflowed;
-    uint64_t submitted, delivered, doorbells, wakes;
+    uint64_t submitted, delivered, doorbells, hushed, wakes;
     uint64_t malformed; /* messages that made no sense; dropped */
     uint64_t queries, query_corrupt, query_doorbells, query_wakes,
         query_sleeps; /* the ipc workers' */

@@ -582,6 +582,61 @@ static void test_request_flood(void)
     stop();
 }
 
+/* At a time that the test makes up. */
+static uint64_t poll_at(uint64_t now_ns)
+{
+    server_time(d.server, now_ns);
+    server_poll(d.server);
+    server_flush(d.server);
+    return server_stats_get(d.server)->doorbells;
+}
+
+/* A bell rings every 10 us: without anything to take it is soon looked at no
+ * more than 8 times a second; with something it is always heard. */
+static void test_empty_bells(void)
+{
+    const struct ipc_evs_groups none = {.count = 0};
+    struct raw r;
+    start();
+    raw_open(&r);
+    EVENTUALLY(stats().clients_now == 1);
+    d.stop = true;
+    pthread_join(d.thread, NULL);
+    uint64_t now = server_now_ns(), heard = poll_at(now), submitted;
+    for (int i = 0; i < 100000; i++) {
+        raw_ring(&r);
+        poll_at(now += 10000);
+    }
+    heard = poll_at(now) - heard;
+    CU_ASSERT(heard >= 16 && heard <= 16 + 7 + 8);
+    /* What is submitted then waits for that time to be over, and no longer. */
+    submitted = server_submitted(d.server);
+    put_record(&r, IPC_SUBMIT_EVS_JOIN, &none, sizeof none);
+    uint64_t due = server_wake_ns(d.server, now);
+    CU_ASSERT(due > now && due <= now + 128000000);
+    poll_at(due - 1);
+    CU_ASSERT_EQUAL(server_submitted(d.server), submitted);
+    poll_at(now = due);
+    CU_ASSERT_EQUAL(server_submitted(d.server), submitted + 1);
+    CU_ASSERT_EQUAL(server_wake_ns(d.server, now), UINT64_MAX);
+    /* From here on it submits something each time. */
+    uint64_t hushed = server_stats_get(d.server)->hushed;
+    heard = poll_at(now);
+    flooder = r;
+    for (int i = 0; i < 1000; i++) {
+        put_record(&r, IPC_SUBMIT_EVS_JOIN, &none, sizeof none);
+        poll_at(now += 10000);
+        drain_replies();
+    }
+    CU_ASSERT_EQUAL(poll_at(now), heard + 1000);
+    CU_ASSERT_EQUAL(server_stats_get(d.server)->hushed, hushed);
+    d.stop = false;
+    CHECK(pthread_create(&d.thread, NULL, protocol, NULL) == 0);
+    raw_close(&r);
+    EVENTUALLY(stats().clients_now == 0);
+    stop();
+}
+
 /* Announcements that nobody makes: its own harm at most. Whether it is woken is
  * its affair; that it is answered is not, as long as it rings. */
 static void test_nonsense_announcements(void)
@@ -1067,6 +1122,7 @@ static const struct unit_test tests[] = {
     {"hostile queries", test_hostile_queries},
     {"hostile records of CLM", test_hostile_clm},
     {"flood of requests", test_request_flood},
+    {"bells for nothing", test_empty_bells},
     {"nonsense announcements", test_nonsense_announcements},
     {"buried socket", test_buried_socket},
     {"scribbled segment", test_scribble},
