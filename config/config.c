@@ -204,13 +204,17 @@ static void set_defaults(struct config *c)
                     .fail_recv_const = 250},
         .runtime = {.lock_memory = true},
         .ipc = {.client_max = 1024,
+                .uid_mib_max = CONFIG_UID_MIB_HALF,
                 .workers = 1,
                 .spin_us = CONFIG_SPIN_MEASURE,
                 .submit_ring_bytes = 4 << 20,
                 .event_ring_bytes = 8 << 20,
                 .overflow_bytes = 32 << 20,
                 .message_size_max = 1 << 20},
-        .ckpt = {.checkpoint_max = 4096, .memory_mib = 2048, .direct = true},
+        .ckpt = {.checkpoint_max = 4096,
+                 .uid_handle_max = 16384,
+                 .memory_mib = 2048,
+                 .direct = true},
         .event = {.delivery_queue_size = 1000},
     };
 }
@@ -334,6 +338,17 @@ static int finish_timeout(struct loader *l)
     return 0;
 }
 
+/* What one user may have, unless it is said: not all that there is. */
+static void derive_quotas(struct loader *l)
+{
+    struct config *c = l->config;
+
+    if (line_of(l, "ipc", "uid_client_max") == 0)
+        c->ipc.uid_client_max = (c->ipc.client_max + 1) / 2;
+    if (line_of(l, "ckpt", "uid_checkpoint_max") == 0)
+        c->ckpt.uid_checkpoint_max = (c->ckpt.checkpoint_max + 3) / 4;
+}
+
 static int finish_event(struct loader *l)
 {
     struct config_event *e = &l->config->event;
@@ -350,8 +365,10 @@ static int finish_event(struct loader *l)
 static void finish(struct loader *l)
 {
     if (finish_totem(l) == 0 && finish_logging(l) == 0 &&
-        finish_timeout(l) == 0 && finish_event(l) == 0)
+        finish_timeout(l) == 0 && finish_event(l) == 0) {
+        derive_quotas(l);
         set_default(l, &l->config->ipc.group, "ais");
+    }
 }
 
 /* --- the interface -------------------------------------------------------- */

@@ -74,9 +74,12 @@ enum config_slow_reader { CONFIG_SLOW_PRESSURE, CONFIG_SLOW_DISCONNECT };
 
 #define CONFIG_SPIN_MEASURE UINT32_MAX /* spin_us: what a wake-up takes */
 
+#define CONFIG_UID_MIB_HALF UINT32_MAX /* of the machine's memory */
+
 struct config_ipc {
     uint32_t client_max;
-    uint32_t uid_client_max, uid_mib_max; /* of one user; 0: no such limit */
+    uint32_t uid_client_max; /* of one user; 0: no such limit */
+    uint32_t uid_mib_max;    /* likewise; or CONFIG_UID_MIB_HALF */
     uint32_t workers;
     uint32_t spin_us; /* or CONFIG_SPIN_MEASURE */
     enum config_slow_reader slow_reader;
@@ -88,6 +91,8 @@ struct config_ipc {
 
 struct config_ckpt {
     uint32_t checkpoint_max;
+    uint32_t uid_checkpoint_max, uid_handle_max; /* of one user, on this node;
+                                                    0: no such limit */
     uint32_t memory_mib; /* of all sections, on each node */
     bool safe;           /* writes to all replicas */
     bool direct;         /* programs read by themselves */

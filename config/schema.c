@@ -104,6 +104,10 @@ const struct schema_key schema_keys[] = {
 
     {"ckpt", "checkpoint_max", SCHEMA_COUNT, AT(ckpt.checkpoint_max),
         1, 1000000, "checkpoints", NULL},
+    {"ckpt", "uid_checkpoint_max", SCHEMA_COUNT, AT(ckpt.uid_checkpoint_max),
+        0, 1000000, "checkpoints", NULL},
+    {"ckpt", "uid_handle_max", SCHEMA_COUNT, AT(ckpt.uid_handle_max),
+        0, 65536, "handles", NULL},
     {"ckpt", "memory_max", SCHEMA_COUNT, AT(ckpt.memory_mib),
         1, 1048576, "MiB", NULL},
     {"ckpt", "safe", SCHEMA_SWITCH, AT(ckpt.safe),

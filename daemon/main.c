@@ -4,6 +4,7 @@
 #include "config/config.h"
 #include "daemon/base/limit.h"
 #include "daemon/base/log.h"
+#include "daemon/base/memory_limit.h"
 #include "daemon/base/random.h"
 #include "daemon/server/protocol.h"
 #include "daemon/server/renew.h"
@@ -448,6 +449,17 @@ static struct ipc_clm_node self(const struct daemon *d)
     return n;
 }
 
+/* Bytes; 0: no limit. */
+static uint64_t user_memory_max(const struct config_ipc *ipc)
+{
+    struct memory_limit limit;
+
+    if (ipc->uid_mib_max != CONFIG_UID_MIB_HALF)
+        return (uint64_t)ipc->uid_mib_max << 20;
+    memory_limit_get("", &limit);
+    return limit.bytes != UINT64_MAX ? limit.bytes / 2 : 0;
+}
+
 static int server_make(struct daemon *d)
 {
     const struct config_ipc *i = &d->config.ipc;
@@ -462,7 +474,9 @@ static int server_make(struct daemon *d)
         .group = ais != NULL ? ais->gr_gid : 0,
         .client_max = i->client_max,
         .uid_client_max = i->uid_client_max,
-        .uid_bytes_max = (uint64_t)i->uid_mib_max << 20,
+        .uid_bytes_max = user_memory_max(i),
+        .ckpt_user_count_max = d->config.ckpt.uid_checkpoint_max,
+        .ckpt_user_handle_max = d->config.ckpt.uid_handle_max,
         .ckpt_count_max = d->config.ckpt.checkpoint_max,
         .ckpt_bytes_max = (uint64_t)d->config.ckpt.memory_mib << 20,
         .ckpt_safe = d->config.ckpt.safe,

@@ -191,13 +191,7 @@ static const char *over_quota(const struct admission *a, uid_t uid,
 
     if (uid == 0 || (config->uid_client_max == 0 && config->uid_bytes_max == 0))
         return NULL;
-    for (uint32_t i = 0; i < config->client_max; i++) {
-        const struct client *c = a->clients[i];
-        if (c == NULL || c->uid != uid)
-            continue;
-        count++;
-        charge += c->charge;
-    }
+    charge += clients_charge(a->clients, config->client_max, uid, &count);
     if (config->uid_client_max != 0 && count > config->uid_client_max)
         return "as many clients as one user may have (ipc { uid_client_max })";
     if (config->uid_bytes_max != 0 && charge > config->uid_bytes_max)
@@ -252,7 +246,7 @@ static void admit(struct admission *a, struct pending *p,
                   const struct ipc_hello *hello)
 {
     struct client_sizes sizes = client_sizes(&a->config, hello);
-    uint64_t charge = client_charge(&a->config, &sizes);
+    uint64_t charge = client_charge(&sizes);
     const char *why = over_quota(a, p->peer.uid, charge);
     char text[LIMIT_TEXT_SIZE];
     struct client *c;

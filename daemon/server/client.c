@@ -16,6 +16,9 @@
  * come together: then it can begin while more is put. */
 enum { PUBLISH_BYTES = 65536 };
 
+/* The overflow is charged in such steps. */
+enum { OVERFLOW_STEP = 1 << 20 };
+
 enum {
     REPLY_RING_BYTES = 4096,
     QUERY_RING_BYTES = 4096,
@@ -167,13 +170,28 @@ struct client_sizes client_sizes(const struct server_config *config,
     return s;
 }
 
-uint64_t client_charge(const struct server_config *config,
-                       const struct client_sizes *sizes)
+uint64_t client_charge(const struct client_sizes *sizes)
 {
-    uint64_t bytes = SEGMENT_HEADER_SIZE + (uint64_t)config->overflow_bytes;
+    uint64_t bytes = SEGMENT_HEADER_SIZE;
 
     for (int i = 0; i < SEGMENT_RINGS; i++)
         bytes += sizes->rings[i];
+    return bytes;
+}
+
+uint64_t clients_charge(struct client *const *clients, uint32_t client_max,
+                        uid_t uid, uint32_t *count)
+{
+    uint64_t bytes = 0;
+
+    for (uint32_t i = 0; i < client_max; i++) {
+        const struct client *c = clients[i];
+        if (c == NULL || c->uid != uid)
+            continue;
+        ++*count;
+        bytes += c->charge + atomic_load_explicit(&c->overflow_charge,
+                                                  memory_order_relaxed);
+    }
     return bytes;
 }
 
@@ -340,10 +358,32 @@ static bool put_in_ring(struct ring_producer *ring, uint32_t type,
     return true;
 }
 
+/* The overflow is about to have so many bytes more, and uses memory that it has
+ * not used before. False: its user has as much as he may. */
+static bool charge_overflow(struct server *s, struct client *c, size_t more)
+{
+    uint64_t end = c->overflow_in.tail + more, max = s->config.uid_bytes_max;
+    uint64_t was = c->overflow_charge, user;
+    uint32_t count = 0;
+
+    if (end <= was || was == c->overflow_size)
+        return true;
+    end += OVERFLOW_STEP - end % OVERFLOW_STEP;
+    if (end > c->overflow_size)
+        end = c->overflow_size;
+    user = clients_charge(s->clients, s->config.client_max, c->uid, &count);
+    if (c->uid != 0 && max != 0 && user + end - was > max)
+        return false;
+    atomic_store_explicit(&c->overflow_charge, (uint32_t)end,
+                          memory_order_relaxed);
+    return true;
+}
+
 static void put_in_overflow(struct server *s, struct client *c, uint32_t type,
                             struct bytes head, struct bytes body)
 {
     if (c->overflow_size == 0 ||
+        !charge_overflow(s, c, head.n + body.n + sizeof(struct ring_record)) ||
         !put_in_ring(&c->overflow_in, type, head, body)) {
         client_drop_overflow(s, c);
         return;

@@ -137,7 +137,7 @@ struct client {
     struct handover worker_added, worker_gone, worker_released;
 
     /* Admission thread's. */
-    uint64_t charge;  /* bytes, against its user's quota */
+    uint64_t charge;  /* of its rings, bytes, against its user's quota */
     uint32_t holders; /* of the two threads */
 
     /* Worker's. */
@@ -152,6 +152,9 @@ struct client {
     struct ring_consumer submit;
     struct ring_producer reply, event;
     struct ring_shared *overflow_words;
+    /* How much of it was ever used, likewise charged. The protocol thread
+     * writes, the admission thread reads: a number, which orders nothing. */
+    _Atomic uint32_t overflow_charge;
     struct ring_producer overflow_in; /* events that found no room */
     struct ring_consumer overflow_out;
     bool overflowing;     /* the overflow queue is not empty */
@@ -182,9 +185,13 @@ struct client_sizes {
 struct client_sizes client_sizes(const struct server_config *config,
                                  const struct ipc_hello *hello);
 
-/* Bytes that it is charged with: all that it may come to use. */
-uint64_t client_charge(const struct server_config *config,
-                       const struct client_sizes *sizes);
+/* Bytes that it is charged with at first: all its rings. */
+uint64_t client_charge(const struct client_sizes *sizes);
+
+/* Of a user, among `clients` of client_max places: bytes; *count: how many
+ * clients, is added to. */
+uint64_t clients_charge(struct client *const *clients, uint32_t client_max,
+                        uid_t uid, uint32_t *count);
 
 /* Admission thread. Makes sockets' other half: segment, doorbells, overflow.
  * *segment_fd is for the welcome; the caller closes it. NULL with -errno in

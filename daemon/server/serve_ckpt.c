@@ -100,6 +100,7 @@ static bool ckpt_begin(struct server *s, struct client *c, const uint8_t *body)
     size_t size = c->submit.record.size, head_size = head_size_of(c, body);
     struct ckpt_request r = {.client = c->slot,
                              .type = c->submit.record.type,
+                             .uid = c->uid,
                              .now_ns = server_wall_ns(),
                              .head = record,
                              .head_size = head_size,

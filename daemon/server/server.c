@@ -103,7 +103,7 @@ static int raise_file_limit(const struct server_config *c, char *error,
 {
     const struct ipc_hello largest = {.service = IPC_SERVICE_CKPT};
     struct client_sizes sizes = client_sizes(c, &largest);
-    uint64_t client = client_charge(c, &sizes);
+    uint64_t client = client_charge(&sizes) + c->overflow_bytes;
     uint64_t arena = c->ckpt_direct ? ckpt_arena_size(c) : 0;
     rlim_t need = client > arena ? client : arena;
     struct rlimit limit;
@@ -132,14 +132,17 @@ static int open_services(struct server *s)
     struct evs_config config = {.client_max = s->config.client_max,
                                 .subscription_max =
                                     s->config.client_max * IPC_GROUPS_MAX};
-    struct ckpt_config ckpt = {.node_id = s->config.node_id,
-                               .incarnation = s->config.self.incarnation,
-                               .client_max = s->config.client_max,
-                               .checkpoint_max = s->config.ckpt_count_max,
-                               .bytes_max = s->config.ckpt_bytes_max,
-                               .safe = s->config.ckpt_safe,
-                               .arena = s->arena.at,
-                               .arena_size = ckpt_arena_begin(s)};
+    struct ckpt_config ckpt = {
+        .node_id = s->config.node_id,
+        .incarnation = s->config.self.incarnation,
+        .client_max = s->config.client_max,
+        .checkpoint_max = s->config.ckpt_count_max,
+        .bytes_max = s->config.ckpt_bytes_max,
+        .user_handle_max = s->config.ckpt_user_handle_max,
+        .user_checkpoint_max = s->config.ckpt_user_count_max,
+        .safe = s->config.ckpt_safe,
+        .arena = s->arena.at,
+        .arena_size = ckpt_arena_begin(s)};
 
     if (getrandom(&config.hash_seed, sizeof config.hash_seed, 0) !=
         (ssize_t)sizeof config.hash_seed)

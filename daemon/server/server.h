@@ -42,7 +42,7 @@ struct server_config {
     uint32_t client_max;
     /* Of one user other than root; 0: no limit of its own. */
     uint32_t uid_client_max;
-    uint64_t uid_bytes_max; /* rings and overflow together */
+    uint64_t uid_bytes_max; /* rings, and what is used of overflows */
     uint32_t submit_ring_bytes, event_ring_bytes; /* powers of two */
     uint32_t overflow_bytes; /* per client, beyond the event ring; rounded up
                                 to a power of two; 0: none */
@@ -52,6 +52,7 @@ struct server_config {
     uint32_t packet_size;    /* payload of a packet: for server_backlog() */
     uint32_t ckpt_count_max; /* checkpoints; see ckpt_config */
     uint64_t ckpt_bytes_max;
+    uint32_t ckpt_user_handle_max, ckpt_user_count_max; /* as uid_client_max */
     bool ckpt_safe;
     bool ckpt_direct;      /* clients read the arena */
     uint32_t worker_count; /* 1 to SERVER_WORKERS_MAX */

@@ -105,6 +105,8 @@ static void handle_free(struct ckpt *k, struct handle *h)
         list_take(k, &k->client_handles[owner - 1], place);
     owner_set(h, 0);
     handle_name(h, NULL);
+    ckpt_user_give_back(&k->users, h->user, CKPT_HANDLE);
+    h->user = 0;
     ckpt_handle_state(k, h, HANDLE_FREE);
     list_push(k, &k->free_handles, place);
     k->handles_used--;
@@ -160,8 +162,8 @@ struct ckpt *ckpt_new(const struct ckpt_config *config)
     k->replica = replica_open(k);
     ckpt_store_init(&k->store, config->hash_seed, config->arena,
                     config->arena_size);
-    if (k->pending == NULL || k->client_handles == NULL || k->handles == NULL ||
-        k->replica == NULL) {
+    if (!ckpt_users_init(&k->users, config->client_max) || k->pending == NULL ||
+        k->client_handles == NULL || k->handles == NULL || k->replica == NULL) {
         ckpt_free(k);
         return NULL;
     }
@@ -174,6 +176,7 @@ void ckpt_free(struct ckpt *k)
         return;
     ckpt_store_deinit(&k->store);
     replica_free(k->replica);
+    ckpt_users_deinit(&k->users);
     free(k->pending);
     free(k->client_handles);
     free(k->handles);
@@ -196,6 +199,7 @@ static void send_again(struct ckpt *k)
     k->tick_due |= k->tick_sent;
     k->tick_sent = k->clock.step_sent = false;
     k->opening = 0;
+    ckpt_users_forget(&k->users, CKPT_OPENING);
 }
 
 void ckpt_configuration(struct ckpt *k, const struct totem_configuration *conf)
@@ -238,6 +242,7 @@ static void reset(void *context)
     atomic_store_explicit(&k->whole, false, memory_order_relaxed);
     remember_names(k);
     ckpt_store_delete_all(&k->store);
+    ckpt_users_forget(&k->users, CKPT_CHECKPOINT);
     k->next_checkpoint = 1;
     k->checkpoints_here = false;
     ckpt_clock_reset(&k->clock);
@@ -283,6 +288,8 @@ void ckpt_own_opened(struct ckpt *k, const struct op_head *head,
     struct handle *h = handle_at(k, place);
 
     h->number = c->number;
+    h->user = ckpt_own_user(k, head);
+    ckpt_user_take(&k->users, h->user, CKPT_HANDLE);
     if (is_awaited(k, head)) {
         owner_set(h, head->client + 1);
         list_push(k, &k->client_handles[head->client], place);
@@ -335,11 +342,20 @@ static void outcome_put(struct ckpt *k, uint32_t client,
     p->id = 0;
 }
 
+/* Those that a configuration has made be sent again are not counted before. */
+static void opening_end(struct ckpt *k, uint32_t user)
+{
+    if (k->opening > 0)
+        k->opening--;
+    if (ckpt_user_has(&k->users, user, CKPT_OPENING) > 0)
+        ckpt_user_give_back(&k->users, user, CKPT_OPENING);
+}
+
 void ckpt_own_done(struct ckpt *k, const struct op_head *head,
                    const struct ipc_ckpt_reply *reply)
 {
-    if (head->op == IPC_SUBMIT_CKPT_OPEN && k->opening > 0)
-        k->opening--;
+    if (head->op == IPC_SUBMIT_CKPT_OPEN)
+        opening_end(k, ckpt_own_user(k, head));
     if (is_awaited(k, head))
         outcome_put(k, head->client, reply);
 }
@@ -487,18 +503,41 @@ static size_t answer(struct ckpt *k, uint32_t client, enum ipc_error result)
     return 0;
 }
 
-static size_t take_open(struct ckpt *k, const struct ckpt_request *r,
-                        struct ckpt_outcome *o, struct writer w)
+/* Has the user as much as it may have? What is on its way counts. */
+static bool user_full(const struct ckpt *k, uint32_t user,
+                      const struct ipc_ckpt_open *open)
 {
+    uint32_t opening = ckpt_user_has(&k->users, user, CKPT_OPENING);
+    bool creates =
+        (open->flags & IPC_CKPT_CREATE) != 0 &&
+        ckpt_store_find(&k->store, bytes_of(open->name, open->name_length)) ==
+            NULL;
+
+    if (k->config.user_handle_max != 0 &&
+        opening + ckpt_user_has(&k->users, user, CKPT_HANDLE) >=
+            k->config.user_handle_max)
+        return true;
+    return creates && k->config.user_checkpoint_max != 0 &&
+           opening + ckpt_user_has(&k->users, user, CKPT_CHECKPOINT) >=
+               k->config.user_checkpoint_max;
+}
+
+static size_t take_open(struct ckpt *k, const struct ckpt_request *r,
+                        struct writer w)
+{
+    struct ckpt_outcome *o = &k->pending[r->client].outcome;
+    uint32_t user = k->pending[r->client].user;
     struct ipc_ckpt_open open;
 
     memcpy(&open, r->head, sizeof open);
     o->async = open.async != 0;
     o->invocation = open.invocation;
     o->flags = open.flags;
-    if (!handles_left(k))
+    if (!handles_left(k) || (r->uid != 0 && user == 0) ||
+        user_full(k, user, &open))
         return answer(k, r->client, IPC_ERR_NO_RESOURCES);
     k->opening++;
+    ckpt_user_take(&k->users, user, CKPT_OPENING);
     write_u32(&w, open.flags);
     ckpt_write_attributes(&w, &open.attributes);
     ckpt_write_key(&w, bytes_of(open.name, open.name_length));
@@ -589,7 +628,10 @@ size_t ckpt_take(struct ckpt *k, const struct ckpt_request *r, uint8_t *to)
     struct writer w;
 
     CHECK(ckpt_may_take(k, r->client) && ckpt_request_ok(r));
-    p->id = ++k->last_id;
+    p->user = r->type == IPC_SUBMIT_CKPT_OPEN && r->uid != 0
+                  ? ckpt_user_find(&k->users, r->uid)
+                  : 0;
+    p->id = ++k->last_id | (uint64_t)p->user << OP_ID_BITS;
     p->safe = false;
     p->outcome = (struct ckpt_outcome){.client = r->client, .type = r->type};
     w = ckpt_op_begin(k, to,
@@ -600,7 +642,7 @@ size_t ckpt_take(struct ckpt *k, const struct ckpt_request *r, uint8_t *to)
     if (is_section_request(r->type))
         return take_section(k, r, w);
     if (r->type == IPC_SUBMIT_CKPT_OPEN)
-        return take_open(k, r, &p->outcome, w);
+        return take_open(k, r, w);
     if (r->type == IPC_SUBMIT_CKPT_UNLINK)
         return take_unlink(r, w);
     return take_request(k, r, &p->outcome, w);
@@ -618,8 +660,8 @@ void ckpt_untake(struct ckpt *k, uint32_t client)
     struct handle *h;
 
     p->id = 0;
-    if (p->outcome.type == IPC_SUBMIT_CKPT_OPEN && k->opening > 0)
-        k->opening--;
+    if (p->outcome.type == IPC_SUBMIT_CKPT_OPEN)
+        opening_end(k, p->user);
     if (p->outcome.type != IPC_SUBMIT_CKPT_CLOSE)
         return;
     h = &k->handles[p->outcome.handle];

@@ -50,8 +50,10 @@ struct ckpt_config {
     uint32_t checkpoint_max;
     uint64_t bytes_max; /* of all sections, with an overhead for each */
     uint64_t hash_seed; /* random, so that no one can choose collisions */
-    bool safe;          /* see ckpt_is_safe() */
-    uint8_t *arena;     /* see ckpt_memory_init(); NULL: none */
+    /* Of one user on this node; 0: no limit of its own. */
+    uint32_t user_handle_max, user_checkpoint_max;
+    bool safe;      /* see ckpt_is_safe() */
+    uint8_t *arena; /* see ckpt_memory_init(); NULL: none */
     uint64_t arena_size;
 };
 
@@ -88,6 +90,7 @@ bool ckpt_message(struct ckpt *k, uint32_t sender, struct bytes data);
 struct ckpt_request {
     uint32_t client;
     uint32_t type;       /* enum ipc_ckpt_submit_type */
+    uint32_t uid;        /* its user; 0, root, is not limited */
     int64_t now_ns;      /* since the epoch */
     const uint8_t *head; /* a private copy of the record; of a section request
                           * its first head_size bytes */

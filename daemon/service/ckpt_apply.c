@@ -125,6 +125,12 @@ static void ref_remove(struct ckpt *k, struct ckpt_checkpoint *c,
     *ref = c->refs[--c->ref_count];
 }
 
+static void checkpoint_delete(struct ckpt *k, struct ckpt_checkpoint *c)
+{
+    ckpt_user_give_back(&k->users, c->creator, CKPT_CHECKPOINT);
+    ckpt_store_delete(&k->store, c);
+}
+
 /* Nobody may have it open any more: then it goes, or its time begins with the
  * next tick. */
 static void look_whether_used(struct ckpt *k, struct ckpt_checkpoint *c)
@@ -134,7 +140,7 @@ static void look_whether_used(struct ckpt *k, struct ckpt_checkpoint *c)
     if (is_unlinked(c) ||
         atomic_load_explicit(&c->retention_ns, memory_order_relaxed) <
             CKPT_RETENTION_MIN_NS)
-        ckpt_store_delete(&k->store, c);
+        checkpoint_delete(k, c);
     else
         ckpt_due_set(&k->store, c, INT64_MIN);
 }
@@ -169,6 +175,8 @@ checkpoint_create(struct work *w, struct bytes name,
     struct ckpt_checkpoint *c =
         ckpt_store_create(&k->store, k->next_checkpoint++, name, a);
 
+    c->creator = w->own ? ckpt_own_user(k, &w->head) : 0;
+    ckpt_user_take(&k->users, c->creator, CKPT_CHECKPOINT);
     if (a->section_max == 1)
         section_create(k, c, bytes_of(NULL, 0),
                        &(struct ckpt_change){.now_ns = w->head.now_ns,
@@ -601,7 +609,7 @@ static void expire(struct ckpt *k, struct ckpt_checkpoint *c, int64_t now_ns)
                      later(now_ns, atomic_load_explicit(&c->retention_ns,
                                                         memory_order_relaxed)));
     else if (c->due_ns <= now_ns)
-        ckpt_store_delete(&k->store, c);
+        checkpoint_delete(k, c);
 }
 
 static void expire_section(struct ckpt *k, struct ckpt_checkpoint *c,

@@ -5,6 +5,7 @@
 
 #include "daemon/base/check.h"
 #include "daemon/service/ckpt.h"
+#include "daemon/service/ckpt_users.h"
 
 /* Operations, on the wire. Those of clients have the numbers of their
  * requests. */
@@ -37,7 +38,8 @@ struct element {
 
 /* What a client has asked for and not got yet. */
 struct pending {
-    uint64_t id; /* 0: nothing */
+    uint64_t id;   /* 0: nothing */
+    uint32_t user; /* whose open it is; 0: nobody's */
     bool safe;
     struct ckpt_outcome outcome;
 };
@@ -60,6 +62,7 @@ struct handle {
 
     enum handle_state state;
     uint32_t next, prev; /* of its list, numbers + 1; 0: the end */
+    uint32_t user;       /* that it counts for; 0: none */
     uint64_t number;     /* of the checkpoint, when closing */
     uint16_t name_size;  /* when it has to be opened again */
     uint8_t name[IPC_CKPT_NAME_SIZE_MAX];
@@ -80,14 +83,15 @@ struct ckpt {
 
     /* This node's. */
     bool tick_due, tick_sent;
-    uint64_t last_id; /* of requests */
+    uint64_t last_id; /* of requests; above it in an id, the user */
     struct pending *pending;
     uint32_t *client_handles; /* first of each client, number + 1 */
     struct handle *handles;
     uint32_t free_handles; /* first */
     uint32_t handles_used, never_used;
     uint32_t opening; /* of clients, sent and not back yet */
-    uint32_t work;    /* handles to be opened again or closed */
+    struct ckpt_users users;
+    uint32_t work; /* handles to be opened again or closed */
     uint32_t reopening;
     uint32_t look; /* where to look for the next of these */
     bool outcome_there;
@@ -123,6 +127,16 @@ static inline void ckpt_write_key(struct writer *w, struct bytes key)
 {
     write_u16(w, (uint16_t)key.n);
     write_bytes(w, key);
+}
+
+/* The user whose operation of this node it is; 0: nobody's. */
+enum { OP_ID_BITS = 48 };
+static inline uint32_t ckpt_own_user(const struct ckpt *k,
+                                     const struct op_head *head)
+{
+    uint64_t user = head->id >> OP_ID_BITS;
+
+    return user <= k->users.used ? (uint32_t)user : 0;
 }
 
 /* The outcome of an operation that this node sent. */

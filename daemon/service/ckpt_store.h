@@ -71,7 +71,8 @@ struct ckpt_checkpoint {
     bool sections_here;    /* false: only those so far, see replica.h */
     uint32_t ref_count;    /* of refs[] */
     struct ckpt_ref refs[STORE_NODES_MAX]; /* handles, by node */
-    int64_t due_ns; /* when it is to be deleted, see ckpt_due_set() */
+    uint32_t creator; /* number of the user here that it counts for; 0: none */
+    int64_t due_ns;   /* when it is to be deleted, see ckpt_due_set() */
     struct ckpt_timers expiring; /* its sections */
     struct ckpt_timer *retention_timer, *expiry_timer;
     struct ckpt_checkpoint *below; /* deleted, the one before it */

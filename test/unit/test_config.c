@@ -77,8 +77,8 @@ static void test_defaults(void)
     CU_ASSERT_EQUAL(c.runtime.priority, 0);
     CU_ASSERT(c.runtime.lock_memory);
     CU_ASSERT_EQUAL(c.ipc.client_max, 1024);
-    CU_ASSERT_EQUAL(c.ipc.uid_client_max, 0);
-    CU_ASSERT_EQUAL(c.ipc.uid_mib_max, 0);
+    CU_ASSERT_EQUAL(c.ipc.uid_client_max, 512);
+    CU_ASSERT_EQUAL(c.ipc.uid_mib_max, CONFIG_UID_MIB_HALF);
     CU_ASSERT_EQUAL(c.ipc.workers, 1);
     CU_ASSERT_EQUAL(c.ipc.spin_us, CONFIG_SPIN_MEASURE);
     CU_ASSERT_EQUAL(c.ipc.slow_reader, CONFIG_SLOW_PRESSURE);
@@ -88,6 +88,8 @@ static void test_defaults(void)
     CU_ASSERT_EQUAL(c.ipc.message_size_max, 1048576);
     CU_ASSERT_STRING_EQUAL(c.ipc.group, "ais");
     CU_ASSERT_EQUAL(c.ckpt.checkpoint_max, 4096);
+    CU_ASSERT_EQUAL(c.ckpt.uid_checkpoint_max, 1024);
+    CU_ASSERT_EQUAL(c.ckpt.uid_handle_max, 16384);
     CU_ASSERT_EQUAL(c.ckpt.memory_mib, 2048);
     CU_ASSERT(!c.ckpt.safe);
     CU_ASSERT(c.ckpt.direct);
@@ -148,6 +150,8 @@ static void test_every_key(void)
     CU_ASSERT_EQUAL(c.totem.nodeid, 7);
     CU_ASSERT_STRING_EQUAL(c.totem.nodename, "seven of nine");
     CU_ASSERT_EQUAL(c.ckpt.checkpoint_max, 7);
+    CU_ASSERT_EQUAL(c.ckpt.uid_checkpoint_max, 3);
+    CU_ASSERT_EQUAL(c.ckpt.uid_handle_max, 0);
     CU_ASSERT_EQUAL(c.ckpt.memory_mib, 64);
     CU_ASSERT(c.ckpt.safe);
     CU_ASSERT(!c.ckpt.direct);
