@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -407,14 +408,24 @@ int config_parse(const char *name, const char *text, size_t size,
     return l.result;
 }
 
-/* Reads to the end, or one byte beyond what is allowed. */
+enum { READ_WAIT_MS = 5000 };
+
+/* Reads to the end, or one byte beyond what is allowed. A pipe may have its
+ * text a little later, but this process does not wait for it for ever. */
 static int read_all(int fd, char *text, size_t room, size_t *size)
 {
+    struct pollfd more = {.fd = fd, .events = POLLIN};
+
     *size = 0;
     while (*size < room) {
         ssize_t n = read(fd, text + *size, room - *size);
         if (n < 0 && errno == EINTR)
             continue;
+        if (n < 0 && errno == EAGAIN) {
+            if (poll(&more, 1, READ_WAIT_MS) == 0)
+                return -ETIMEDOUT;
+            continue;
+        }
         if (n < 0)
             return -errno;
         if (n == 0)
@@ -429,7 +440,7 @@ int config_load(const char *path, struct config *out, char *error,
 {
     size_t size, room = CONFIG_FILE_SIZE_MAX + 1;
     *out = (struct config){0};
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0) {
         int result = -errno;
         snprintf(error, error_size,

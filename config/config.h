@@ -68,6 +68,7 @@ struct config_runtime {
     enum config_policy policy;
     uint32_t priority; /* 1 .. 99; 0: the highest of the policy */
     bool lock_memory;
+    bool core_dumps; /* with the key in them */
 };
 
 enum config_slow_reader { CONFIG_SLOW_PRESSURE, CONFIG_SLOW_DISCONNECT };

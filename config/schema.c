@@ -78,6 +78,8 @@ const struct schema_key schema_keys[] = {
         1, 99, NULL, NULL},
     {"runtime", "lock_memory", SCHEMA_SWITCH, AT(runtime.lock_memory),
         0, 0, NULL, NULL},
+    {"runtime", "core_dumps", SCHEMA_SWITCH, AT(runtime.core_dumps),
+        0, 0, NULL, NULL},
 
     {"ipc", "client_max", SCHEMA_COUNT, AT(ipc.client_max),
         1, 65536, "clients", NULL},

@@ -21,6 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
@@ -312,6 +313,22 @@ static int net_make(struct daemon *d)
     return 0;
 }
 
+/* A core dump would hold the key: in the sessions, in OpenSSL's memory. Without
+ * it, processes of the same user cannot look into this one either. */
+static void hide_key(const struct config_runtime *c)
+{
+    if (c->core_dumps)
+        log_write(
+            LOG_LEVEL_WARNING, "MAIN",
+            "core dumps of this process hold the cluster's key (runtime { "
+            "core_dumps = on })");
+    else if (prctl(PR_SET_DUMPABLE, 0) != 0)
+        log_write(LOG_LEVEL_WARNING, "MAIN",
+                  "a core dump of this process would hold the cluster's key: "
+                  "%s",
+                  strerror(errno));
+}
+
 static int seal_make(struct daemon *d)
 {
     uint8_t key[CONFIG_KEY_SIZE];
@@ -323,6 +340,7 @@ static int seal_make(struct daemon *d)
                                           : SEAL_CHACHA20_POLY1305,
                             .key = key,
                             .source = net_source(&own)};
+    hide_key(&d->config.runtime);
     int rc = config_key_load(d->config.totem.keyfile, key, d->error,
                              sizeof d->error);
     if (rc != 0)

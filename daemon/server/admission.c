@@ -663,6 +663,7 @@ int admission_open(struct admission **out, const struct server_config *config,
         return rc;
     a->config = *config;
     a->partners = *partners;
+    a->listener.lock_fd = -1;
     a->listener.fd = a->epoll_fd = a->spare_fd = a->inbox.fd = -1;
     a->watch_listen = WATCH_LISTEN;
     a->watch_mailbox = WATCH_MAILBOX;

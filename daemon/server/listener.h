@@ -11,7 +11,8 @@
 
 struct listener {
     struct sockaddr_un address;
-    int fd; /* -1: none */
+    int fd;      /* -1: none */
+    int lock_fd; /* that no other daemon uses the directory; -1: none */
     /* The file that the name stood for when it was made. */
     dev_t dev;
     ino_t ino;
@@ -19,11 +20,12 @@ struct listener {
 
 struct discard;
 
-/* Makes the directory `dir` (one level) if it is missing, and a socket in it,
- * in place of one that nobody answers at; if `l` has one already, that is
- * closed then, and what nobody has accepted is discarded. 0, or -errno with a
- * sentence in `error`, and `l` is as it was: -EADDRINUSE (another daemon
- * answers there), -EEXIST (no socket). */
+/* Makes the directory `dir` (one level) if it is missing; one that others can
+ * write is refused. Takes its lock, which ends with the process, and makes a
+ * socket in place of one that nobody answers at; if `l` has one already, that
+ * is closed then, and what nobody has accepted is discarded. 0, or -errno with
+ * a sentence in `error`, and `l` is as it was: -EADDRINUSE (another daemon runs
+ * there), -EEXIST (no socket), -EPERM. */
 int listener_open(struct listener *l, const char *dir, struct discard *discard,
                   char *error, size_t error_size);
 

@@ -50,6 +50,58 @@ for byte in '\000' '\377' 'secret..'; do
     refused "key of '$byte' again and again" "$S/dullkey.*no random key.*keygen"
 done
 
+mkfifo "$S/pipe"
+sleep 30 >"$S/pipe" &
+writer=$!
+status=0
+said=$(timeout 20 "$B/aisexec" -t -c "$S/pipe" 2>&1) || status=$?
+check "a pipe that nobody writes to: $said" [ "$status" = 1 ]
+kill $writer
+check "a pipe with a file in it" "$B/aisexec" -t -c <(
+    sleep 0.2
+    cat "$S/node1.conf"
+)
+
+configure 1
+for mode in 777 775 1777; do
+    chmod $mode "$S/run1"
+    refused "a run directory of mode $mode" 'run directory.*chmod go-w'
+done
+rmdir "$S/run1"
+ln -s /tmp "$S/run1"
+refused "a link to one" 'run directory.*chmod go-w'
+rm "$S/run1"
+mkdir "$S/run1"
+ln -s "$S/precious" "$S/run1/aisexec.sock"
+touch "$S/precious"
+chmod 600 "$S/precious"
+refused "a link in the socket's place" 'no socket'
+check "what it stands for keeps its mode" \
+    [ "$(stat -c %a "$S/precious")" = 600 ]
+rm "$S/run1/aisexec.sock"
+
+# Ten times two daemons at once, whose ports differ: one of them runs.
+at 1 ip addr add 10.78.0.1/24 dev eth0
+configure 1
+cp "$S/node1.conf" "$S/first.conf"
+configure 1 totem.mcastport=5415 totem.bindnetaddr=10.78.0.0
+double=0
+for _ in $(seq 10); do
+    spawn 1 "$S/first.log" "$B/aisexec" -f -c "$S/first.conf" -r "$S/run1"
+    first=$pid
+    spawn 1 "$S/second.log" "$B/aisexec" -f -c "$S/node1.conf" -r "$S/run1"
+    second=$pid
+    for _ in $(seq 200); do
+        kill -0 $first 2>/dev/null && kill -0 $second 2>/dev/null || break
+        sleep 0.01
+    done
+    kill -0 $first 2>/dev/null && kill -0 $second 2>/dev/null && ((double++))
+    kill $first $second 2>/dev/null
+    ended $first 10
+    ended $second 10
+done
+check "of two daemons that start at once one runs" [ $double = 0 ]
+
 configure 1 totem.tokn=5
 refused "unknown key" "node1.conf:$(line tokn).*tokn"
 configure 1 timeout.token=soon

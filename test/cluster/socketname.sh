@@ -41,17 +41,25 @@ again "when the file is gone"
 load_stop
 compare --final 2
 
-# A second daemon, which takes the name while nobody has it.
+# A second daemon does not start where one is, whether that has its socket.
 at 1 ip addr add 10.78.0.1/24 dev eth0
 configure 1 totem.mcastport=5415 totem.bindnetaddr=10.78.0.0
+rm "$socket"
+spawn 1 "$S/second.log" "$B/aisexec" -f -c "$S/node1.conf" -r "$S/run1"
+ended "$pid" 4
+check "a second daemon finds the first one: $(tail -n 1 "$S/second.log")" \
+    grep -q 'run directory.*another daemon runs there' "$S/second.log"
+again "the first one's"
+
+# A second daemon, which takes the name while nobody has it, nor the lock.
 for _ in $(seq 10); do # unless the first has made it again before that
-    rm "$socket"
+    rm "$socket" "$S/run1/.aisexec.lock"
     spawn 1 "$S/second.log" "$B/aisexec" -f -c "$S/node1.conf" -r "$S/run1"
     second=$pid
     ended "$second" 1 || break
 done
 check "another daemon has its name" \
-    logged 1 'no program can connect: .*another daemon answers there' 4
+    logged 1 'no program can connect: .*another daemon runs there' 4
 stop 1
 check "the first one ends without taking it away" [ -S "$socket" ]
 members 1 1 2 && ok "programs reach the second one"

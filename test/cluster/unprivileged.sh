@@ -17,6 +17,7 @@ for i in 1 2; do
     cp "$S/authkey" "$S/authkey$i"
     chmod 400 "$S/authkey$i"
     conf_set "$S/node$i.conf" totem keyfile "$S/authkey$i"
+    [ $i = 2 ] && conf_set "$S/node$i.conf" runtime core_dumps on
     chown -R 65534:65534 "$S/authkey$i" "$S/run$i" "$S/state$i"
     spawn $i "$S/daemon$i.log" bash -c "ulimit -l ${limits[i]} ||
         ulimit -l 64"' && exec setpriv \
@@ -39,6 +40,15 @@ for i in 1 2; do
     check "node $i: $(grep 'not able to lock pages' "$S/daemon$i.log")" \
         logged $i 'not able to lock pages'
 done
+# May a process of the same user look into the daemon of node $1?
+may_look() {
+    setpriv --reuid 65534 --regid 65534 --clear-groups --inh-caps -all \
+        --bounding-set -all head -c 1 "/proc/${daemon[$1]}/maps" \
+        >/dev/null 2>&1
+}
+check "node 1 has no core dumps: nobody can look into it" eval ! may_look 1
+check "node 2, which is to have them, can be looked into" may_look 2
+check "and says so" logged 2 'core dumps .* hold the .*key'
 load_all
 sleep 2
 since=$EPOCHREALTIME

@@ -76,6 +76,7 @@ static void test_defaults(void)
     CU_ASSERT_EQUAL(c.runtime.policy, CONFIG_POLICY_RR);
     CU_ASSERT_EQUAL(c.runtime.priority, 0);
     CU_ASSERT(c.runtime.lock_memory);
+    CU_ASSERT(!c.runtime.core_dumps);
     CU_ASSERT_EQUAL(c.ipc.client_max, 1024);
     CU_ASSERT_EQUAL(c.ipc.uid_client_max, 512);
     CU_ASSERT_EQUAL(c.ipc.uid_mib_max, CONFIG_UID_MIB_HALF);
@@ -167,6 +168,7 @@ static void test_every_key(void)
     CU_ASSERT_EQUAL(c.runtime.policy, CONFIG_POLICY_FIFO);
     CU_ASSERT_EQUAL(c.runtime.priority, 1);
     CU_ASSERT(!c.runtime.lock_memory);
+    CU_ASSERT(c.runtime.core_dumps);
     CU_ASSERT_EQUAL(c.ipc.client_max, 10);
     CU_ASSERT_EQUAL(c.ipc.uid_client_max, 5);
     CU_ASSERT_EQUAL(c.ipc.uid_mib_max, 1024);
