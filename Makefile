@@ -52,7 +52,7 @@ PROGRAMS := $(B)/aisexec $(B)/keygen $(B)/testclm \
             $(B)/testevs $(B)/evscheck $(B)/evscompare $(B)/evsbench \
             $(B)/testckpt $(B)/ckptbench $(B)/ckptbenchth \
             $(B)/ckptprobe $(B)/wallclock.so \
-            $(B)/ipcbench $(B)/hostile $(B)/attack $(B)/sim
+            $(B)/ipcbench $(B)/hostile $(B)/localattack $(B)/attack $(B)/sim
 
 all: $(PROGRAMS) ## build the daemon, the libraries and the programs
 
@@ -121,6 +121,10 @@ $(B)/hostile: $(call obj,test/hostile*.c) $(B)/libevs.a $(B)/libSaCkpt.a
 $(B)/attack: $(call obj,test/attack*.c)
 	$(call say,LINK)
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^
+
+$(B)/localattack: $(B)/test/localattack.o $(B)/libevs.a $(B)/libSaCkpt.a
+	$(call say,LINK)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lpthread
 
 $(B)/evscompare: $(call obj,test/evscompare*.c)
 	$(call say,LINK)

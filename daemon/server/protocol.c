@@ -50,8 +50,9 @@ struct protocol {
     uint64_t taken;               /* how much in one round then */
     struct spin spin;             /* for more of that */
     uint64_t slept_ns, rested_ns; /* last sleep; not to spin until */
-    uint64_t longest_round_ns;    /* loop_wait() not counted */
-    uint64_t report_ns;           /* of the next report_tick() */
+    /* Of a round, loop_wait() not counted: ever, and since the last report. */
+    uint64_t longest_round_ns, longest_lately_ns;
+    uint64_t report_ns; /* of the next report_tick() */
     bool leaving;
     struct report report;
     struct renew renew;
@@ -246,12 +247,18 @@ static void unreachable(struct protocol *p)
 
 /* --- signals -------------------------------------------------------------- */
 
+static void statistics(struct protocol *p)
+{
+    report_statistics(&p->report, p->longest_round_ns, p->longest_lately_ns);
+    p->longest_lately_ns = 0;
+}
+
 static void signals(struct protocol *p)
 {
     struct signalfd_siginfo info;
     while (read(p->p.signal_fd, &info, sizeof info) == sizeof info) {
         if (info.ssi_signo == SIGUSR1)
-            report_statistics(&p->report, p->longest_round_ns);
+            statistics(p);
         else
             p->leaving = true;
     }
@@ -264,7 +271,7 @@ static void leave(struct protocol *p)
     log_write(LOG_LEVEL_NOTICE, "MAIN", "leaving the cluster");
     for (int i = 0; i < LEAVE_COUNT; i++)
         step(p, (struct totem_in){.kind = TOTEM_IN_LEAVE});
-    report_statistics(&p->report, p->longest_round_ns);
+    statistics(p);
 }
 
 /* --- being set back ------------------------------------------------------- */
@@ -548,6 +555,8 @@ static void round_once(struct protocol *p)
     server_clean(p->p.server, p->now_ns);
     busy_note(p);
     uint64_t spent = loop_now_ns() - now;
+    if (spent > p->longest_lately_ns)
+        p->longest_lately_ns = spent;
     if (spent > p->longest_round_ns)
         p->longest_round_ns = spent;
 }

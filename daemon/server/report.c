@@ -316,17 +316,16 @@ static void totem_statistics(const struct totem_stats *t)
               t->dropped[TOTEM_DROP_SENDER]);
 }
 
-static void net_statistics(const struct net_stats *n, uint64_t longest_round_ns)
+static void net_statistics(const struct net_stats *n)
 {
     log_write(LOG_LEVEL_INFO, "NET",
               "datagrams: %" PRIu64 " sent in %" PRIu64 " calls, %" PRIu64
               " received in %" PRIu64 " calls, %" PRIu64
               " lost in receive buffers, %" PRIu64 " send errors, %" PRIu64
-              " ICMP packets ignored, %" PRIu64
-              " for unknown nodes; longest round %" PRIu64 " us",
+              " ICMP packets ignored, %" PRIu64 " for unknown nodes",
               n->sent_datagrams, n->send_calls, n->received_datagrams,
               n->receive_calls, n->kernel_drops, n->send_errors,
-              n->errors_ignored, n->unknown_peer, longest_round_ns / 1000);
+              n->errors_ignored, n->unknown_peer);
 }
 
 static void seal_statistics(const struct seal *seal, uint64_t unlisted)
@@ -376,11 +375,16 @@ static void server_statistics(const struct server_stats *s)
               s->query_sleeps);
 }
 
-void report_statistics(const struct report *r, uint64_t longest_round_ns)
+void report_statistics(const struct report *r, uint64_t longest_round_ns,
+                       uint64_t longest_lately_ns)
 {
     const struct protocol_parts *p = r->parts;
     totem_statistics(totem_stats_get(p->totem));
-    net_statistics(net_stats_get(p->net), longest_round_ns);
+    net_statistics(net_stats_get(p->net));
+    log_write(LOG_LEVEL_INFO, "MAIN",
+              "longest round of the protocol thread: %" PRIu64 " us, %" PRIu64
+              " us since the last report",
+              longest_round_ns / 1000, longest_lately_ns / 1000);
     seal_statistics(p->seal, r->unlisted);
     group_statistics(group_stats_get(p->group));
     server_statistics(server_stats_get(p->server));

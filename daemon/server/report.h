@@ -51,7 +51,9 @@ void report_unlisted(struct report *r, const struct sockaddr_in *source,
  * Gives when to call it again. */
 uint64_t report_tick(struct report *r, uint64_t now_ns);
 
-/* `longest_round_ns`: the protocol thread's, waiting not counted. */
-void report_statistics(const struct report *r, uint64_t longest_round_ns);
+/* The longest round of the protocol thread, waiting not counted: ever, and
+ * since the last of these reports. */
+void report_statistics(const struct report *r, uint64_t longest_round_ns,
+                       uint64_t longest_lately_ns);
 
 #endif
