@@ -55,7 +55,12 @@ static void consensus_restart(struct totem *t)
     set_clear(&t->consensus);
     set_add(&t->consensus, t->config.node_id);
     t->consensus_at = t->now_ns + t->config.consensus_ns;
-    t->passed_over_ns = t->consensus_at;
+}
+
+static void consensus_begin(struct totem *t)
+{
+    consensus_restart(t);
+    t->passed_over_ns = t->now_ns + t->config.consensus_ns * 3 / 2;
 }
 
 /* --- consensus ------------------------------------------------------------ */
@@ -64,7 +69,8 @@ static void consensus_restart(struct totem *t)
  * count yet: an accuser that is deaf may be the first to be heard. */
 static bool is_dead(const struct totem *t, uint32_t place)
 {
-    return t->now_ns >= t->dead_ns && accusations_hit(&t->accusations, place) &&
+    return t->now_ns - t->gather_ns >= t->config.join_ns &&
+           accusations_hit(&t->accusations, place) &&
            !set_has(&t->heard, t->proc.ids[place]);
 }
 
@@ -79,8 +85,9 @@ bool gather_members(const struct totem *t, struct set *members)
                               t->config.node_id, members);
 }
 
-/* A node that has been passed over waits, for the consensus timeout, until the
- * others have their ring: it would only break in on them. */
+/* A node that has been passed over waits until the others have their ring: it
+ * would only break in on them. They may hear of it at their own consensus
+ * timeout only, a little later than this node's. */
 static void consensus_check(struct totem *t)
 {
     struct set members;
@@ -112,14 +119,16 @@ void gather_consensus_timeout(struct totem *t)
     for (uint32_t i = 0; i < silent.count; i++)
         accusations_add(&t->accusations, self,
                         set_place(&t->proc, silent.ids[i]));
-    if (silent.count == 0) {
+    if (silent.count > 0) {
+        consensus_begin(t);
+    } else {
         consensus_check(t);
         if (t->state != TOTEM_GATHER)
             return;
+        /* The commit token did not come. All must answer again, and a
+         * representative that is gone is silent next time. */
+        consensus_restart(t);
     }
-    /* Nobody silent: the commit token did not come. All must answer again,
-     * and a representative that is gone is silent next time. */
-    consensus_restart(t);
     join_send(t);
     consensus_check(t);
 }
@@ -137,8 +146,32 @@ static bool heard_changes(const struct totem *t, const struct set *heard)
 
 static void sets_changed(struct totem *t)
 {
-    consensus_restart(t);
+    consensus_begin(t);
     join_soon(t);
+}
+
+/* A node that is there sends a join in each join interval, but for the token
+ * timeout if it waits for a commit token. */
+static bool is_silent(struct totem *t, uint32_t node_id)
+{
+    uint64_t since_ns = links_join_ns(t, node_id);
+    if (since_ns < t->gather_ns)
+        since_ns = t->gather_ns;
+    return t->now_ns - since_ns >
+           t->config.token_ns + t->config.join_ns * 3 / 2;
+}
+
+/* Others accuse a node that this node misses too. It says so at once: each
+ * accusation makes all wait for the consensus timeout once more, and where a
+ * network falls into two, all of one side would miss all of the other, one
+ * after the other. */
+static void accuse_with(struct totem *t)
+{
+    uint32_t self = set_place(&t->proc, t->config.node_id);
+    for (uint32_t i = 0; i < t->proc.count; i++)
+        if (i != self && accusations_hit(&t->accusations, i) &&
+            is_silent(t, t->proc.ids[i]))
+            accusations_add(&t->accusations, self, i);
 }
 
 /* A node of this gather is alive. */
@@ -173,6 +206,7 @@ static void merge_sets(struct totem *t, uint32_t sender,
     t->fail = fail;
     links_accuse(t);
     accusations_unite(&t->accusations, &theirs);
+    accuse_with(t);
     if (!same || !accusations_equal(&before, &t->accusations))
         sets_changed(t);
     struct set heard = join->heard;
@@ -215,15 +249,21 @@ static void join_gathering(struct totem *t, uint32_t sender,
 
 /* --- entering ------------------------------------------------------------- */
 
+static const struct set *members_now(const struct totem *t)
+{
+    bool forming = t->state == TOTEM_COMMIT || t->state == TOTEM_RECOVERY;
+    return forming ? &t->forming.members : &t->ring.members;
+}
+
 static void enter(struct totem *t, const char *reason, const struct set *proc)
 {
     CHECK(set_has(proc, t->config.node_id));
-    links_token_lost(t);
+    links_token_lost(t, members_now(t));
     t->proc = *proc;
     set_clear(&t->fail);
     set_clear(&t->heard);
     set_add(&t->heard, t->config.node_id);
-    t->dead_ns = t->now_ns + t->config.join_ns;
+    t->gather_ns = t->now_ns;
     memset(&t->accusations, 0, sizeof t->accusations);
     links_accuse(t);
     t->held = t->visit_open = t->wake_sent = t->wake_requested = false;
@@ -231,13 +271,7 @@ static void enter(struct totem *t, const char *reason, const struct set *proc)
     t->loss_at = t->retransmit_at = t->hold_at = t->merge_at = UINT64_MAX;
     t->stats.gathers++;
     state_set(t, TOTEM_GATHER, reason);
-    consensus_restart(t);
-}
-
-static const struct set *members_now(const struct totem *t)
-{
-    bool forming = t->state == TOTEM_COMMIT || t->state == TOTEM_RECOVERY;
-    return forming ? &t->forming.members : &t->ring.members;
+    consensus_begin(t);
 }
 
 void gather_enter(struct totem *t, const char *reason, uint32_t fail_id)
@@ -438,8 +472,10 @@ static bool known_hash(const struct totem *t, uint64_t hash)
 void merge_on(struct totem *t, uint32_t sender, const struct wire_merge *merge)
 {
     struct set alone = {.count = 1, .ids = {sender}};
-    if (t->state == TOTEM_GATHER && set_has(&t->proc, sender))
+    if (t->state == TOTEM_GATHER && set_has(&t->proc, sender)) {
+        links_decline(t, merge);
         hear(t, &alone);
+    }
     if (t->state != TOTEM_OPERATIONAL || !links_merge(t, sender, merge) ||
         known_hash(t, wire_ring_hash(&merge->ring_id))) {
         t->stats.dropped[TOTEM_DROP_STALE]++;

@@ -22,6 +22,7 @@ enum {
     SENDS_BESIDES = 16 + 2 * TOTEM_NODES_MAX, /* probes, events of links */
     RTR_SERVED_MAX = 256,
     RTR_PATIENCE_NS = 2000000,
+    CAME_ROUND_MAX = 2,
     EARLY_RETRANSMIT_NS = 5000000,
     LINGER_NS = 5000000,
     IDLE_HOPS_MAX = 1 << 20
@@ -51,6 +52,11 @@ struct ring {
     uint32_t idle_hops, backlog_sent;
     bool idle; /* this visit had nothing to do, or only the sole sender had */
     uint32_t last_sender; /* of the highest packet seen; 0: none */
+
+    /* The packet that the ring waits for, when it was left to others to send
+     * again, and how often in a row the request then came round. */
+    uint64_t left_seq, left_hop;
+    uint32_t came_round;
 
     /* The aru that does not move, whose fault it is, since when. */
     uint64_t stuck_aru, stuck_since_ns;
@@ -84,12 +90,15 @@ struct link {
     bool shown;           /* that it is bad has shown in probes */
     uint32_t strikes;     /* in a row, none older than strike_life_ns */
     uint64_t strike_ns, bad_ns, mended_ns;
-    uint64_t alive_ns;      /* somebody heard it */
-    uint64_t heard_ns;      /* a merge message of it came */
-    uint64_t hears_us_ns;   /* it said that one of ours had come */
-    uint64_t acked_ns;      /* it acknowledged a probe, soon enough */
-    uint64_t good_since_ns; /* all of these since then; 0: not now */
-    uint64_t refused_ns;    /* another member of the ring refuses it */
+    uint64_t alive_ns;         /* somebody heard it */
+    uint64_t join_ns;          /* a join of it came */
+    uint64_t declined_ns;      /* its ring refuses one that gathers with us */
+    uint64_t heard_ns;         /* a merge message of it came */
+    uint64_t hears_us_ns;      /* it said that one of ours had come */
+    uint64_t acked_ns;         /* it acknowledged a probe, soon enough */
+    uint64_t good_since_ns;    /* all of these since then; 0: not now */
+    uint32_t refused_by;       /* another member of the ring, ... */
+    uint64_t refused_until_ns; /* ... as far as is known */
 };
 
 struct totem {
@@ -131,13 +140,16 @@ struct totem {
     struct set consensus;
     uint64_t join_sent_ns;
     uint64_t alone_ns;       /* no ring of one before */
-    uint64_t dead_ns;        /* no node counts as dead before */
-    uint64_t passed_over_ns; /* nor a ring of those passed over */
+    uint64_t gather_ns;      /* this gather began */
+    uint64_t passed_over_ns; /* no ring of those passed over before */
 
     struct link links[TOTEM_NODES_MAX];
-    uint64_t refused_ns; /* another ring said that it refuses this node */
-    uint64_t mended_ns;  /* the last link that was */
-    uint32_t relapses;   /* links that turned bad soon after one was mended */
+    uint64_t refused_ns;  /* another ring said that it refuses this node */
+    uint64_t mended_ns;   /* the last link that was */
+    uint32_t untaken;     /* links that tokens made bad since the last ring */
+    bool left_out;        /* this node had another left out, in this gather */
+    uint64_t relapsed_ns; /* when a link last turned bad */
+    uint32_t relapses;    /* links that turned bad soon after one was mended */
     uint64_t old_hashes[OLD_RINGS];
     uint32_t old_hash_next;
 
@@ -223,11 +235,15 @@ void merge_on(struct totem *t, uint32_t sender, const struct wire_merge *merge);
  */
 
 /* The ring, or its forming, is left: was it for a token sent in vain? */
-void links_token_lost(struct totem *t);
+void links_token_lost(struct totem *t, const struct set *members);
+void links_doubt_self(struct totem *t, const struct set *members,
+                      enum totem_link_state why);
 void links_failed_to_receive(struct totem *t, uint32_t node_id);
 void links_agreed(struct totem *t, const struct set *members);
 void links_join(struct totem *t, uint32_t sender, uint64_t incarnation);
+void links_decline(struct totem *t, const struct wire_merge *merge);
 void links_accuse(struct totem *t); /* puts bad links among the accusations */
+uint64_t links_join_ns(struct totem *t, uint32_t node_id); /* 0: none */
 bool links_refuse(struct totem *t, uint32_t node_id);
 /* True: the sender is of another ring, and a ring with it can be tried. */
 bool links_merge(struct totem *t, uint32_t sender,

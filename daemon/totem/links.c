@@ -24,14 +24,19 @@
 #include "daemon/base/check.h"
 #include "daemon/totem/ring_id.h"
 
-enum { STRIKES_MAX = 2, RELAPSES_MAX = 3 };
+enum { STRIKES_MAX = 2, UNTAKEN_MAX = 3, RELAPSES_MAX = 2 };
 
 /* How long a link must have been good, by relapses. */
 static const uint64_t good_for_ns[RELAPSES_MAX + 1] = {
-    UINT64_C(1000000000), UINT64_C(4000000000), UINT64_C(16000000000),
-    UINT64_C(32000000000)};
+    UINT64_C(1000000000), UINT64_C(10000000000), UINT64_C(32000000000)};
 static const uint64_t strike_life_ns = UINT64_C(10000000000);
 static const uint64_t silence_max_ns = UINT64_C(10000000000);
+/* Probes have shown what is wrong if they did not arrive for that long; on a
+ * slow link they do not for a moment, until its queue is empty. */
+static const uint64_t shown_ns = UINT64_C(10000000000);
+/* A member that had a node left out says in its merge messages for how long. If
+ * none of them arrives, it is to be long. */
+static const uint64_t left_out_ns = UINT64_C(16000000000);
 static const uint64_t relapse_ns = UINT64_C(10000000000);
 
 /* --- the table ------------------------------------------------------------ */
@@ -62,9 +67,14 @@ static struct link *find_or_make(struct totem *t, uint32_t node_id)
     return worst;
 }
 
+static uint64_t lately_ns(const struct totem *t)
+{
+    return 4 * t->config.merge_ns;
+}
+
 static bool lately(const struct totem *t, uint64_t at_ns)
 {
-    return at_ns != 0 && t->now_ns - at_ns < 4 * t->config.merge_ns;
+    return at_ns != 0 && t->now_ns - at_ns < lately_ns(t);
 }
 
 static struct totem_event *tell(struct totem *t, uint32_t node_id,
@@ -76,22 +86,46 @@ static struct totem_event *tell(struct totem *t, uint32_t node_id,
     return e;
 }
 
-/* --- what makes a link bad ------------------------------------------------ */
-
 static bool mended_lately(const struct totem *t, uint64_t mended_ns)
 {
     return mended_ns != 0 && t->now_ns - mended_ns < relapse_ns;
 }
 
-static void make_bad(struct totem *t, struct link *l, enum totem_link_state why)
+/* A link turns bad, this node's or that of another member: all members count,
+ * since it may be another that notices the next time. What one fault does to
+ * several links counts once. */
+static void relapse(struct totem *t, uint64_t mended_ns)
 {
-    if (l->bad)
+    if (t->relapsed_ns != 0 &&
+        t->now_ns - t->relapsed_ns < t->config.consensus_ns)
         return;
-    if (!mended_lately(t,
-                       why == TOTEM_LINK_UNHEARD ? l->mended_ns : t->mended_ns))
+    t->relapsed_ns = t->now_ns;
+    if (mended_lately(t, mended_ns))
+        t->relapses += t->relapses < RELAPSES_MAX;
+    else if (!mended_lately(t, t->mended_ns))
         t->relapses = 0;
-    else if (t->relapses < RELAPSES_MAX)
-        t->relapses++;
+}
+
+static void refused(struct totem *t, uint32_t node_id, uint32_t by,
+                    uint64_t for_ns)
+{
+    struct link *l = find_or_make(t, node_id);
+    if (l->refused_by == 0)
+        relapse(t, t->mended_ns);
+    l->refused_by = by;
+    l->refused_until_ns = t->now_ns + for_ns;
+}
+
+static bool another_refuses(const struct totem *t, const struct link *l)
+{
+    return t->now_ns < l->refused_until_ns &&
+           set_has(&t->ring.members, l->refused_by);
+}
+
+/* --- what makes a link bad ------------------------------------------------ */
+
+static void turn_bad(struct totem *t, struct link *l, enum totem_link_state why)
+{
     l->bad = true;
     l->shown = false;
     l->bad_ns = l->alive_ns = t->now_ns;
@@ -99,30 +133,66 @@ static void make_bad(struct totem *t, struct link *l, enum totem_link_state why)
     tell(t, l->node_id, why);
 }
 
-/* Once may be chance: a pause, a crash, packets lost. */
-static void strike(struct totem *t, uint32_t node_id, enum totem_link_state why)
+static void make_bad(struct totem *t, struct link *l, enum totem_link_state why)
+{
+    if (l->bad)
+        return;
+    relapse(t, why == TOTEM_LINK_UNHEARD ? l->mended_ns : t->mended_ns);
+    turn_bad(t, l, why);
+}
+
+/* Once may be chance: a pause, a crash, packets lost. True if it has made the
+ * link bad. */
+static bool strike(struct totem *t, uint32_t node_id, enum totem_link_state why)
 {
     struct link *l = find_or_make(t, node_id);
     if (t->now_ns - l->strike_ns > strike_life_ns)
         l->strikes = 0;
     l->strike_ns = t->now_ns;
     l->strikes++;
-    if (l->strikes >= STRIKES_MAX || mended_lately(t, l->mended_ns))
-        make_bad(t, l, why);
+    if (l->bad || (l->strikes < STRIKES_MAX && !mended_lately(t, l->mended_ns)))
+        return false;
+    make_bad(t, l, why);
+    return true;
+}
+
+/* All members are at fault, so it is rather this node's own way out. To accuse
+ * one after the other of many would take long. */
+void links_doubt_self(struct totem *t, const struct set *members,
+                      enum totem_link_state why)
+{
+    for (uint32_t i = 0; i < members->count; i++) {
+        struct link *l = find_or_make(t, members->ids[i]);
+        if (l->node_id != t->config.node_id && !l->bad)
+            turn_bad(t, l, why);
+    }
 }
 
 /* Another member may have missed the token first, and have called for a gather;
- * so half the timeout is enough. */
-void links_token_lost(struct totem *t)
+ * so a quarter of the timeout is enough. If three in a row did not take the
+ * token, and no ring came about between, then no other would take it either. */
+void links_token_lost(struct totem *t, const struct set *members)
 {
-    if (t->retransmit_at != UINT64_MAX && !t->passed_acked &&
-        t->now_ns - t->passed_ns >= t->config.token_ns / 2)
-        strike(t, t->passed_to, TOTEM_LINK_TOKEN);
+    if (t->retransmit_at == UINT64_MAX || t->passed_acked ||
+        t->now_ns - t->passed_ns < t->config.token_ns / 4 ||
+        !strike(t, t->passed_to, TOTEM_LINK_TOKEN))
+        return;
+    if (++t->untaken >= UNTAKEN_MAX)
+        links_doubt_self(t, members, TOTEM_LINK_TOKEN);
 }
 
 void links_failed_to_receive(struct totem *t, uint32_t node_id)
 {
     make_bad(t, find_or_make(t, node_id), TOTEM_LINK_DATA);
+}
+
+/* A member of a ring that runs does not answer, if its ring does not want whom
+ * this node brings. That is no fault of the link. */
+static void unheard(struct totem *t, uint32_t node_id)
+{
+    const struct link *l = find(t, node_id);
+    if (l == NULL || l->declined_ns < t->gather_ns)
+        strike(t, node_id, TOTEM_LINK_UNHEARD);
 }
 
 /* The members are agreed upon. Whoever is alive and not among them is left out
@@ -141,9 +211,9 @@ void links_agreed(struct totem *t, const struct set *members)
                 !accusations_have(&t->accusations, i, place))
                 continue;
             if (place == self)
-                strike(t, id, TOTEM_LINK_UNHEARD);
+                unheard(t, id), t->left_out = true;
             else
-                find_or_make(t, id)->refused_ns = t->now_ns;
+                refused(t, id, members->ids[k], left_out_ns);
             tell(t, id, TOTEM_LINK_LEFT_OUT)->link.other = members->ids[k];
             break;
         }
@@ -166,20 +236,24 @@ void links_accuse(struct totem *t)
 bool links_refuse(struct totem *t, uint32_t node_id)
 {
     const struct link *l = find(t, node_id);
-    return l != NULL && (l->bad || lately(t, l->refused_ns));
+    return l != NULL && (l->bad || another_refuses(t, l));
 }
 
 /* --- what is heard -------------------------------------------------------- */
 
 void links_join(struct totem *t, uint32_t sender, uint64_t incarnation)
 {
-    struct link *l = find(t, sender);
-    if (l == NULL)
-        return;
-    l->alive_ns = t->now_ns;
+    struct link *l = find_or_make(t, sender);
     if (l->incarnation != 0 && l->incarnation != incarnation)
-        *l = (struct link){.node_id = sender, .alive_ns = t->now_ns};
+        *l = (struct link){.node_id = sender};
+    l->alive_ns = l->join_ns = t->now_ns;
     l->incarnation = incarnation;
+}
+
+uint64_t links_join_ns(struct totem *t, uint32_t node_id)
+{
+    const struct link *l = find(t, node_id);
+    return l == NULL ? 0 : l->join_ns;
 }
 
 static void others_are_alive(struct totem *t, const struct set *heard)
@@ -199,6 +273,18 @@ static bool meet(const struct set *a, const struct set *b)
     return false;
 }
 
+/* Its ring does not answer a gather with those whom it refuses. */
+void links_decline(struct totem *t, const struct wire_merge *merge)
+{
+    struct set self = {.count = 1, .ids = {t->config.node_id}}, company;
+    set_minus(&company, &t->proc, &self);
+    if (!meet(&merge->refused, &company) &&
+        !meet(&merge->refused_too, &company))
+        return;
+    for (uint32_t i = 0; i < merge->members.count; i++)
+        find_or_make(t, merge->members.ids[i])->declined_ns = t->now_ns;
+}
+
 /* Neither this ring nor the other refuses a member of the other. */
 static bool get_on(struct totem *t, const struct wire_merge *merge)
 {
@@ -209,14 +295,24 @@ static bool get_on(struct totem *t, const struct wire_merge *merge)
            !meet(&merge->refused_too, &t->ring.members);
 }
 
+/* Whom else it refused, it does so no longer. */
+static void member_refuses(struct totem *t, uint32_t member,
+                           const struct set *whom)
+{
+    for (uint32_t i = 0; i < TOTEM_NODES_MAX; i++)
+        if (t->links[i].refused_by == member)
+            t->links[i].refused_until_ns = 0;
+    for (uint32_t i = 0; i < whom->count; i++)
+        if (!set_has(&t->ring.members, whom->ids[i]))
+            refused(t, whom->ids[i], member, lately_ns(t));
+}
+
 bool links_merge(struct totem *t, uint32_t sender,
                  const struct wire_merge *merge)
 {
     others_are_alive(t, &merge->heard);
     if (set_has(&t->ring.members, sender)) {
-        for (uint32_t i = 0; i < merge->refused.count; i++)
-            if (!set_has(&t->ring.members, merge->refused.ids[i]))
-                find_or_make(t, merge->refused.ids[i])->refused_ns = t->now_ns;
+        member_refuses(t, sender, &merge->refused);
         return false;
     }
     struct link *l = find_or_make(t, sender);
@@ -277,7 +373,7 @@ static void look(struct totem *t, struct link *l)
     }
     if (!works(t, l)) {
         l->good_since_ns = 0;
-        l->shown = l->shown || t->now_ns - l->bad_ns > 10 * t->config.merge_ns;
+        l->shown = l->shown || t->now_ns - l->bad_ns > shown_ns;
         return;
     }
     if (l->good_since_ns == 0)
@@ -316,7 +412,7 @@ static void merge_send(struct totem *t)
             CHECK(set_add(&merge.heard, l->node_id));
         if (l->bad)
             CHECK(set_add(&merge.refused, l->node_id));
-        else if (lately(t, l->refused_ns))
+        else if (another_refuses(t, l))
             CHECK(set_add(&merge.refused_too, l->node_id));
     }
     size_t n = wire_merge_write(t->merge_packet, t->config.node_id, &merge,
@@ -332,10 +428,25 @@ static bool any_bad(const struct totem *t)
     return false;
 }
 
-/* Soon the other members are to know whom this node refuses. */
+/* Soon the other members are to know whom this node refuses. That it does not
+ * refuse whom it had left out once, they are to know a little later: it is
+ * tried again then. */
 void links_installed(struct totem *t)
 {
-    t->merge_at = any_bad(t) ? t->now_ns + t->config.merge_ns / 8 : UINT64_MAX;
+    t->untaken = 0;
+    for (uint32_t i = 0; i < TOTEM_NODES_MAX; i++) {
+        struct link *l = &t->links[i];
+        if (l->refused_by == 0 || !set_has(&t->ring.members, l->node_id))
+            continue;
+        l->refused_by = 0;
+        l->mended_ns = t->mended_ns = t->now_ns;
+    }
+    t->merge_at = UINT64_MAX;
+    if (any_bad(t))
+        t->merge_at = t->now_ns + t->config.merge_ns / 8;
+    else if (t->left_out)
+        t->merge_at = t->now_ns + lately_ns(t);
+    t->left_out = false;
     links_tick_soon(t);
 }
 
