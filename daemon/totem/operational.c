@@ -195,6 +195,31 @@ void visit_open(struct totem *t)
 
 /* --- the token ------------------------------------------------------------ */
 
+/* Every other time the next member is to send it: the way from here to the one
+ * that misses it may be the one that is broken, and the member that sees the
+ * request first would send in vain for ever. */
+static bool rtr_is_mine(const struct ring *r, uint32_t asked)
+{
+    return asked % 2 == 1 || (asked > 0 && r->members.count == 2);
+}
+
+/* The packet that the ring waits for is asked for, and is here. If this node
+ * left it to the others, and the request came round again, then nobody else has
+ * it, or each of them left it, too; but not twice in a row. */
+static void nobody_else(const struct totem *t, struct ring *r, bool mine)
+{
+    uint64_t seq = t->token.aru + 1, hop = t->token.token_seq;
+    if (r->left_seq != seq)
+        r->came_round = 0;
+    else if (mine && hop - r->left_hop <= r->members.count)
+        r->came_round++;
+    else if (mine)
+        r->came_round = 0;
+    r->left_seq = seq;
+    if (!mine)
+        r->left_hop = hop;
+}
+
 /* The paper: "retransmit the requested messages, and remove them from the
  * list". What everybody has is no longer here, nor missed. */
 static void rtr_serve(struct totem *t, struct ring *r)
@@ -204,8 +229,11 @@ static void rtr_serve(struct totem *t, struct ring *r)
     for (uint32_t i = 0; i < k->rtr_count; i++) {
         if (k->rtr[i] > k->seq)
             continue; /* there is no such packet */
-        bool here = store_find(&r->store, k->rtr[i]) != NULL;
-        if (here && served < RTR_SERVED_MAX) {
+        uint32_t asked = store_asked(&r->store, k->rtr[i]);
+        bool mine = rtr_is_mine(r, asked);
+        if (asked > 0 && k->rtr[i] == k->aru + 1)
+            nobody_else(t, r, mine);
+        if (mine && served < RTR_SERVED_MAX) {
             out_packet(t, r, k->rtr[i]);
             served++;
         } else if (k->rtr[i] > r->store.base) {
@@ -284,20 +312,29 @@ static void stuck_update(struct totem *t, struct ring *r)
     r->stuck_since_ns = t->now_ns;
 }
 
+/* Where a rotation takes long, a tenth of them is enough, in thrice the time.
+ */
 static bool stuck(const struct totem *t, const struct ring *r, uint32_t times)
 {
-    return r->stuck_rotations > times * t->config.fail_recv_const &&
-           t->now_ns - r->stuck_since_ns > times * 5 * t->config.token_ns;
+    uint64_t for_ns = t->now_ns - r->stuck_since_ns;
+    uint64_t least_ns = times * 5 * t->config.token_ns;
+    uint32_t rotations = times * t->config.fail_recv_const;
+    return (r->stuck_rotations > rotations && for_ns > least_ns) ||
+           (r->stuck_rotations > rotations / 10 && for_ns > 3 * least_ns);
 }
 
 /* A member that keeps the aru where it is for too many rotations, and for too
  * long, has failed to receive: so says one that has the packet. If nobody says
- * so, nobody has it, and only another ring can pass over it. */
+ * so, nobody has it, and only another ring can pass over it. If nobody else has
+ * it, then it is the way out of this node that is broken. */
 static bool stuck_breaks(struct totem *t, struct ring *r)
 {
     stuck_update(t, r);
     if (r->store.aru > t->token.aru && stuck(t, r, 1)) {
-        links_failed_to_receive(t, r->stuck_id);
+        if (r->left_seq == t->token.aru + 1 && r->came_round >= CAME_ROUND_MAX)
+            links_doubt_self(t, &r->members, TOTEM_LINK_DATA);
+        else
+            links_failed_to_receive(t, r->stuck_id);
         gather_enter(t, "member failed to receive", 0);
         return true;
     }

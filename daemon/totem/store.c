@@ -46,6 +46,11 @@ const struct store_slot *store_find(const struct store *s, uint64_t seq)
     return slot->size_bytes > 0 && slot->seq == seq ? slot : NULL;
 }
 
+uint32_t store_asked(struct store *s, uint64_t seq)
+{
+    return store_find(s, seq) != NULL ? ++slot_of(s, seq)->asked : 0;
+}
+
 struct bytes store_packet(const struct store *s, const struct store_slot *slot)
 {
     size_t index = (size_t)(slot - s->slots);

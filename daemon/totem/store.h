@@ -15,6 +15,7 @@ struct store_slot {
     uint32_t size_bytes; /* of the packet as sent, header included; 0: none */
     bool safe;
     bool recovered; /* carries an old ring's packet; not for the user */
+    uint32_t asked; /* how often others asked for it, as this node saw */
 };
 
 struct store {
@@ -37,6 +38,10 @@ void store_reset(struct store *s, uint64_t first_seq);
 /* The packet with that number; NULL when it is not here. */
 const struct store_slot *store_find(const struct store *s, uint64_t seq);
 struct bytes store_packet(const struct store *s, const struct store_slot *slot);
+
+/* Somebody asks for that packet. How often that has happened; 0: it is not
+ * here. */
+uint32_t store_asked(struct store *s, uint64_t seq);
 
 /* Where the packet `seq` is to be built; store_add() then makes it known. */
 uint8_t *store_room(struct store *s, uint64_t seq);
