@@ -7,10 +7,10 @@
 //   second fault. Three times as many for a fault that hits packets by their
 //   kind: packets are sealed, so no real network does that, and probes cannot
 //   show it;
-// - never for longer than SETTLED_MS, for each fault, are not all nodes in
-//   rings, no two of which are such that all their members get on. After a
-//   fault by kind a node may be left out wrongly for as long as a link can take
-//   to be trusted again.
+// - never for longer than SETTLED_MS and fail_recv_const rotations, for each
+//   fault, are not all nodes in rings, no two of which are such that all their
+//   members get on. After a fault by kind a node may be left out wrongly for as
+//   long as a link can take to be trusted again.
 #include "test/sim/sim.h"
 
 #include "daemon/base/check.h"
@@ -25,7 +25,8 @@ enum {
     MORE_S = 10,
     SETTLED_MS = 3000,
     TRUSTED_MS = 40000,
-    POLL_MS = 20
+    POLL_MS = 20,
+    LOAD_BYTES_MAX = 20000000
 };
 
 static bool covers(const struct half *h, uint32_t from, uint32_t to)
@@ -182,8 +183,15 @@ void half_poll(struct world *w)
     if (settled(w))
         w->half_settled_ns = w->now_ns;
     uint64_t since_ns = w->now_ns - w->half_settled_ns;
-    uint64_t most_ms = SETTLED_MS * w->half_count + TRUSTED_MS * by_kind(w);
-    if (since_ns > most_ms * SIM_MS) {
+    const struct totem_config *totem = &w->scenario->totem;
+    uint64_t rotation_ns = scenario_idle_rotation_ns(w->scenario);
+    for (uint32_t i = 0; i < w->half_count; i++)
+        rotation_ns += w->halves[i].byte_ns * totem->packet_size_max;
+    uint64_t settled_ns =
+        SETTLED_MS * SIM_MS + totem->fail_recv_const * rotation_ns;
+    uint64_t most_ns =
+        settled_ns * w->half_count + TRUSTED_MS * SIM_MS * by_kind(w);
+    if (since_ns > most_ns) {
         trace_fail(w->trace,
                    "half broken: for %" PRIu64 " ms not all are in rings of "
                    "those that get on",
@@ -264,7 +272,9 @@ void half_make(struct scenario *s, struct random *r, uint32_t node_count)
     s->load_senders = s->node_count;
     s->load_interval_ns = random_range(r, 20, 200) * SIM_MS;
     s->load_burst = 3;
-    s->load_bytes = 20000000;
+    s->load_bytes = s->heal_ns / SIM_MS * scenario_capacity(s) / 1000 / 4;
+    if (s->load_bytes > LOAD_BYTES_MAX)
+        s->load_bytes = LOAD_BYTES_MAX;
     s->saturate = false;
     s->bound_ns = 80000 * SIM_MS;
     s->final_parts = 0;

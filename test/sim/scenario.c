@@ -219,12 +219,16 @@ static void make_network(struct scenario *s, struct random *r,
         s->reorder_ppm = (uint32_t)random_scale(r, 100, 200000);
 }
 
-/* Bytes in a second when every window is full, roughly. */
-static uint64_t capacity(const struct scenario *s)
+uint64_t scenario_idle_rotation_ns(const struct scenario *s)
+{
+    return s->node_count * (s->delay_ns + s->jitter_ns + 8 * s->packet_cost_ns);
+}
+
+uint64_t scenario_capacity(const struct scenario *s)
 {
     uint64_t window = s->window_least_packets, size = s->totem.packet_size_max;
     uint64_t rotation_ns =
-        s->node_count * (s->delay_ns + s->jitter_ns + 8 * s->packet_cost_ns) +
+        scenario_idle_rotation_ns(s) +
         window * (size * s->byte_ps / 1000 + 2 * s->packet_cost_ns);
     return window * size * 1000 * SIM_MS / rotation_ns;
 }
@@ -232,7 +236,7 @@ static uint64_t capacity(const struct scenario *s)
 static void make_load(struct scenario *s, struct random *r)
 {
     uint64_t most = 6000000 / (s->node_count > 4 ? s->node_count / 4 : 1);
-    uint64_t bytes_in_second = capacity(s);
+    uint64_t bytes_in_second = scenario_capacity(s);
     if (most > 2 * bytes_in_second)
         most = 2 * bytes_in_second;
     s->load_bytes = random_scale(r, 2000, most > 2000 ? most : 2000);

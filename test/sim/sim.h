@@ -153,6 +153,10 @@ struct scenario {
 /* `node_count` 0: from the seed. */
 void scenario_make(struct scenario *s, uint64_t seed, uint32_t node_count);
 /* From now on only scenarios of that class; false: there is none. */
+/* Of a ring of all nodes in which nobody sends. */
+uint64_t scenario_idle_rotation_ns(const struct scenario *s);
+/* Bytes in a second when every window is full, roughly. */
+uint64_t scenario_capacity(const struct scenario *s);
 bool scenario_only(const char *name);
 /* Nothing but nodes that start and form a ring. */
 void scenario_make_forming(struct scenario *s, uint64_t seed,
