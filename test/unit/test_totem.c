@@ -137,10 +137,42 @@ static void store_window(void)
         CU_ASSERT(store_find(&s, f + 2) == NULL && s.base == f + 2);
         CU_ASSERT(store_look(&s, f + 1) == STORE_DUPLICATE);
         CU_ASSERT(store_look(&s, f + 10) == STORE_ADDED);
+        add(&s, f + 10, 3);
+        CU_ASSERT(s.aru == f + 2 && s.high == f + 10);
         store_reset(&s, f);
-        CU_ASSERT(store_find(&s, f + 1) == NULL && s.high == f);
+        for (uint64_t seq = f; seq <= f + 10; seq++)
+            CU_ASSERT(store_find(&s, seq) == NULL);
+        CU_ASSERT(s.high == f && s.aru == f);
         store_deinit(&s);
     }
+}
+
+/* All slots, several times round, each packet of the least size. */
+static void store_goes_round(void)
+{
+    struct store s;
+    CU_ASSERT(store_init(&s, 8, 4));
+    store_reset(&s, 0);
+    for (uint64_t base = 0; base < 24; base += 4) {
+        for (uint64_t seq = s.high + 1; seq <= base + 8; seq++) {
+            struct store_slot slot = {.seq = seq, .sender = 1, .size_bytes = 1};
+            store_room(&s, seq)[0] = (uint8_t)seq;
+            CU_ASSERT(store_look(&s, seq) == STORE_ADDED);
+            store_add(&s, &slot);
+            CU_ASSERT(store_look(&s, seq) == STORE_DUPLICATE);
+        }
+        CU_ASSERT(s.aru == base + 8);
+        for (uint64_t seq = base + 1; seq <= base + 8; seq++) {
+            const struct store_slot *slot = store_find(&s, seq);
+            CU_ASSERT_PTR_NOT_NULL_FATAL(slot);
+            CU_ASSERT(store_packet(&s, slot).p[0] == (uint8_t)seq);
+            CU_ASSERT(store_packet(&s, slot).n == 1);
+        }
+        store_discard(&s, base + 4);
+        CU_ASSERT(store_find(&s, base + 4) == NULL);
+        CU_ASSERT_PTR_NOT_NULL(store_find(&s, base + 5));
+    }
+    store_deinit(&s);
 }
 
 // --- machines
@@ -530,6 +562,7 @@ static const struct unit_test tests[] = {
     {"set: add and remove, beside a model", set_add_and_remove},
     {"set: algebra, beside a model", set_algebra},
     {"store", store_window},
+    {"store, round and round", store_goes_round},
     {"two nodes deliver", pair_delivers},
     {"a token behind the packets", token_behind_packets},
     {"token and wake to a ring of one", token_and_wake_to_one},

@@ -153,11 +153,42 @@ static void late_packets(void)
     }
 }
 
+/* What comes of rings before this one is not of strangers, however late. */
+static void packets_of_old_rings(void)
+{
+    enum { RINGS = 8 };
+    static uint8_t old[RINGS][TOTEM_CONTROL_SIZE_MAX];
+    size_t sizes[RINGS];
+    struct ring_world *w = world_new(3);
+    for (uint32_t life = 0; life < RINGS; life++) {
+        CU_ASSERT(world_settle(w, 5 * (uint64_t)SECOND));
+        world_send(w, 2, 1, false);
+        uint32_t delivered = w->nodes[0].delivered;
+        while (w->nodes[0].delivered == delivered)
+            world_next(w);
+        memcpy(old[life], w->last[WIRE_DATA],
+               sizes[life] = w->last_size[WIRE_DATA]);
+        world_stop(w, 2, true);
+        CU_ASSERT(world_settle(w, 5 * (uint64_t)SECOND));
+        uint64_t gathers = totem_stats_get(w->nodes[0].totem)->gathers;
+        /* Each life of the third gives two rings: with it, and without. */
+        for (uint32_t i = life < 3 ? 0 : life - 3; i <= life; i++)
+            world_give(w, 0, (struct bytes){old[i], sizes[i]});
+        CU_ASSERT_EQUAL(w->nodes[0].state, TOTEM_OPERATIONAL);
+        CU_ASSERT_EQUAL(totem_stats_get(w->nodes[0].totem)->gathers, gathers);
+        struct totem_config c = world_config(3);
+        c.incarnation += (life + 1) << 16;
+        world_start(w, 2, &c);
+    }
+    world_free(w);
+}
+
 static const struct unit_test tests[] = {
     {"a member that fails to receive", failed_to_receive},
     {"a member that is slow to receive", slow_to_receive},
     {"lost tokens with rings between", strikes},
     {"packets of the old ring, late", late_packets},
+    {"packets of rings before, late", packets_of_old_rings},
 };
 
 UNIT_MAIN("totem_faults", tests)
