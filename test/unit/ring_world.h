@@ -202,13 +202,18 @@ static inline void world_give_from(struct ring_world *w, uint32_t at,
                                  .packet = packet});
 }
 
-/* From the node that it names. */
-static inline void world_give(struct ring_world *w, uint32_t at,
-                              struct bytes packet)
+/* The node that a packet names as its sender. */
+static inline uint32_t world_sender(struct bytes packet)
 {
     struct reader r = reader_of(packet);
     read_u32(&r);
-    world_give_from(w, at, read_u32(&r), packet);
+    return read_u32(&r);
+}
+
+static inline void world_give(struct ring_world *w, uint32_t at,
+                              struct bytes packet)
+{
+    world_give_from(w, at, world_sender(packet), packet);
 }
 
 /* Takes the oldest packet whose time has come out of the queue; its data is the
