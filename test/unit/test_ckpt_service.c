@@ -261,6 +261,27 @@ static void test_huge(void)
 }
 
 /* Of members' limits the lowest counts, while they are members. */
+/* One that differs in a single attribute is another checkpoint; how long it is
+ * kept does not count. */
+static void test_attributes(void)
+{
+    start(1, 1 << 20, 9);
+    done(open_request(1, 0, "a", all_flags, &plain));
+    CU_ASSERT_EQUAL(last_result, IPC_OK);
+    for (int i = 0; i < 6; i++) {
+        struct ipc_ckpt_attributes a = plain;
+        a.creation_flags += i == 0;
+        a.section_max += i == 1;
+        a.checkpoint_size += i == 2;
+        a.section_size_max -= i == 3;
+        a.section_id_size_max -= i == 4;
+        a.retention_ns += i == 5;
+        done(open_request(1, 0, "a", all_flags, &a));
+        CU_ASSERT_EQUAL(last_result, i < 5 ? IPC_ERR_EXIST : IPC_OK);
+    }
+    world_end();
+}
+
 static void test_limits_agreed(void)
 {
     start(1, 1 << 20, 2);
@@ -1015,12 +1036,15 @@ static void happened(uint32_t type, uint32_t result)
 
 static void test_random(void)
 {
-    enum { RUNS = 40, STEPS = 4000 };
+    enum { RUNS = 20, STEPS = 4000 };
 
     for (uint64_t seed = 1; seed <= RUNS; seed++) {
         random_run(seed, STEPS);
         all_gone();
+        bool wrong = world.wrong > 0;
         world_end();
+        if (wrong)
+            return;
     }
     for (uint32_t t = IPC_SUBMIT_CKPT_OPEN; t <= OVERWRITE; t++) {
         happened(t, IPC_OK);
@@ -1064,6 +1088,7 @@ static const struct unit_test tests[] = {
     {"no resources", test_no_resources},
     {"no space", test_no_space},
     {"huge", test_huge},
+    {"attributes", test_attributes},
     {"limits agreed", test_limits_agreed},
     {"handles end", test_handles_end},
     {"abandoned", test_abandoned},
