@@ -248,7 +248,7 @@ sim: $(B)/sim ## simulator: SEED=n replays one, SEED_BASE=n N=m runs m
 	    $(if $(SEED_BASE),--seed-base $(SEED_BASE)))
 
 ALL ?=
-mutants: deps ## break the core by hand-made changes; ALL=1: by every small one
+mutants: deps ## break the core by hand; ALL=1: a sample of all small changes; ALL=whole
 	@EXTRA=python3 test/deps.sh
 	@$(build) $(B)/sim units fuzzers
 	@B=$(B) ALL=$(ALL) test/mutants.py

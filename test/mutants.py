@@ -3,9 +3,12 @@
 """Mutants: the core broken in one place at a time. The tests must notice.
 
 Those of test/mutants.list were thought of by people: `make mutants`. The others
-are made mechanically: `make mutants ALL=1`. Such a one has a name, FILE:FUNCTION:
-OPERATOR:ORDINAL, the ordinal counting the places of that operator in that
-function, and an id that changes with the text of its line. The operators:
+are made mechanically. There are thousands, and `make mutants ALL=whole` tries
+each of them, which takes hours. `make mutants ALL=1` tries a fixed sample: of
+each file and each operator one in SHARE, or one at least. SEED=text takes
+another sample. A mechanical one has a name, FILE:FUNCTION:OPERATOR:ORDINAL, the
+ordinal counting the places of that operator in that function, and an id that
+changes with the text of its line. The operators:
 
   turn    a comparison says the opposite     < to >=, == to !=
   edge    a boundary moves by one            < to <=, > to >=
@@ -20,16 +23,19 @@ Not touched: what stands in CHECK(), declarations without a value, counters of
 the statistics, texts. What does not compile, or compiles to the code of the
 original or of another mutant, is no mutant.
 
-Each mutant is tried with its tests, the quickest first. It is killed when one of
-them fails, crashes or takes far longer than it should. One that lives is looked
-up in test/mutants.judged. The run fails when that is not true any more: a mutant
-lives and is not there, or one that is there does not exist, or its line has
-changed, or a test can tell it after all.
+Each mutant is tried with its tests: first with the one that killed the last
+mutant of the same function, then with the quickest. It is killed when one of
+them fails, crashes, needs far more processor time than without a mutant, or
+hangs, which is to sleep for long: that the machine has other things to do kills
+nobody. One that lives is looked up in test/mutants.judged. If it is not there,
+it is built once more with sanitizers, which see in the quick unit tests that it
+uses what is not its own, and the simulator runs more scenarios. The run fails
+when a mutant lives and is not judged, or one that is judged does not exist, or
+its line has changed, or a test can tell it after all, or too few are killed.
 
-  ONLY=PATTERNS those whose names match one      SAMPLE=n  n of them, always the
-  LIST=1        only tell what there is                    same ones; SEED: others
-  JOBS=n        at a time (1 per processor)      SEEDS=a,b scenarios, at first and
-                                                           if nothing else helped
+  ONLY=PATTERNS  those whose names match one    LIST=1  only tell what there is
+  SHARE=n        one in n                       JOBS=n  at a time
+  SEEDS=a,b      scenarios of the simulator, at first and if nothing else helped
 """
 
 import collections
@@ -47,22 +53,26 @@ import time
 
 BUILD = os.environ.get("B", "build/plain")
 LISTED, JUDGED = "test/mutants.list", "test/mutants.judged"
-SEEDS = [int(n) for n in os.environ.get("SEEDS", "60,2000").split(",")]
+SEEDS = [int(n) for n in os.environ.get("SEEDS", "60,300").split(",")]
 LISTED_SEEDS = 4000
+SHARE = int(os.environ.get("SHARE", "6"))
 KILLED_LEAST = 95  # per cent of those not judged equivalent
 
 # --- what is tried on which file ---------------------------------------------
 
-# The tests of a file, quickest first: fuzzers on their corpora, unit tests, the
-# simulator; that once more with more scenarios at the end.
-TOTEM = ["fuzz_totem", "test_links", "test_links_told", "test_totem_faults",
+# Fuzzers on their corpora, unit tests and the simulator.
+TOTEM = ["fuzz_totem", "test_totem_commit", "test_totem_gather",
+         "test_totem_idle", "test_totem_inputs", "test_totem_visit",
+         "test_links", "test_links_told", "test_totem_faults",
          "test_totem_recovery", "test_init_failure", "test_totem", "sim"]
-REPLICA = ["test_replica_told", "test_replica_hostile", "test_replica", "test_init_failure", "sim"]
-CKPT = ["fuzz_ckpt", "sim", "test_init_failure", "test_ckpt_service"]
+REPLICA = ["test_replica_told", "test_replica_hostile", "test_replica",
+           "test_init_failure", "sim"]
+CKPT = ["fuzz_ckpt", "test_ckpt_piece", "test_ckpt_clock", "test_ckpt_bounds",
+        "test_ckpt_service", "test_init_failure", "sim"]
 FILES = {
     "daemon/totem/set.c": TOTEM,
     "daemon/totem/store.c": TOTEM,
-    "daemon/totem/wire.c": ["test_wire", "fuzz_packet"] + TOTEM,
+    "daemon/totem/wire.c": ["test_wire", "test_wire_bytes", "fuzz_packet"] + TOTEM,
     "daemon/totem/totem.c": TOTEM,
     "daemon/totem/operational.c": TOTEM,
     "daemon/totem/gather.c": TOTEM,
@@ -254,13 +264,12 @@ class Mutant:
 
     def __init__(self, name, path, source, line, old, new):
         self.name, self.path, self.source = name, path, source
+        self.function = name.rsplit(":", 2)[0]
         self.shown = " ".join(line.split())
         self.id = hashlib.sha256(self.shown.encode()).hexdigest()[:6]
         self.change = f"{path}: {self.shown}\n        " \
                       f"{' '.join(old.split())}  ->  {new or '(nothing)'}"
-        self.tests = [(test, SEEDS[0]) for test in FILES[path]]
-        if "sim" in FILES[path]:
-            self.tests += [("sim", n) for n in SEEDS[1:]]
+        self.tests, self.scenarios = FILES[path], SEEDS
 
 
 def mutants_of(path, text):
@@ -299,9 +308,9 @@ def listed():
             source = source.replace(old, new)
         m = Mutant(name, path, source, name, old, new)
         if noticed_by == "unit":
-            m.tests = [t for t in m.tests if t[0] != "sim"]
+            m.tests = [t for t in m.tests if t != "sim"]
         else:
-            m.tests = [("sim", SEEDS[0]), ("sim", LISTED_SEEDS)]
+            m.tests, m.scenarios = ["sim"], [SEEDS[0], LISTED_SEEDS]
         yield m
 
 
@@ -316,11 +325,15 @@ def program_of(test):
     return {"f": "fuzz/", "t": "unit/"}.get(test[0], "") + test
 
 
-def compile_to(path, source, out):
+SANITIZED_MAX_S = 1  # slower tests are not run so
+SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+
+
+def compile_to(path, source, out, sanitizers=()):
     """A hash of the code, or None."""
     command = ["cc", "-std=c11", "-D_GNU_SOURCE", "-I.", "-Iapi", "-fPIC",
-               "-O2", "-w", "-g0", "-ftrivial-auto-var-init=pattern", "-x", "c",
-               "-c", "-o", out, "-"]
+               "-O2", "-w", "-g0", "-ftrivial-auto-var-init=pattern",
+               *sanitizers, "-x", "c", "-c", "-o", out, "-"]
     source = f'#line 1 "{path}"\n{source}'
     if subprocess.run(command, input=source, text=True,
                       capture_output=True).returncode != 0:
@@ -349,63 +362,116 @@ def arguments_of(test, scenarios):
     return []
 
 
-def passes(program, arguments, limit_s):
-    """Runs a test up to its first failure; one that takes too long fails."""
-    limits = [f"--cpu={limit_s}", "--core=0", f"--as={16 << 30}"]
-    p = subprocess.Popen(["prlimit", *limits, program, *arguments],
+def sleeps(pid):
+    """Whether all threads of a process do, and none waits for a processor."""
+    try:
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            if read(f"/proc/{pid}/task/{thread}/stat").rsplit(")")[-1][1] != "S":
+                return False
+    except OSError:
+        return False
+    return True
+
+
+def end_if_it_hangs(pid, limit_s, ended):
+    slept_s = 0
+    while not ended.wait(0.5):
+        slept_s += 0.5 if sleeps(pid) else 0
+        if slept_s > limit_s:
+            os.killpg(pid, signal.SIGKILL)
+            return
+
+
+def passes(command, limit_s, memory_bytes=16 << 30):
+    """Runs a test up to its first failure; also its seconds of processor."""
+    limits = [f"--cpu={limit_s}", "--core=0", f"--as={memory_bytes}"]
+    p = subprocess.Popen(["prlimit", *limits, *command],
                          stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
                          stdin=subprocess.DEVNULL, text=True, errors="replace",
                          start_new_session=True)
-    late = threading.Timer(10 * limit_s, os.killpg, (p.pid, signal.SIGKILL))
-    late.start()
+    ended = threading.Event()
+    watch = threading.Thread(target=end_if_it_hangs,
+                             args=(p.pid, 10 + 10 * limit_s, ended))
+    watch.start()
     failed = any("FAILED" in line for line in p.stdout)
     if failed:
         os.killpg(p.pid, signal.SIGKILL)
-    status = p.wait()
-    late.cancel()
-    return status == 0 and not failed
+    ended.set()
+    watch.join()
+    _, status, used = os.wait4(p.pid, 0)
+    p.returncode = status
+    return status == 0 and not failed, used.ru_utime + used.ru_stime
 
 
 class Bench:
     """The tests: how each is linked, and how long it takes without a mutant."""
 
-    def __init__(self, directory, plans):
+    def __init__(self, directory, tests):
         self.directory, self.seconds, self.links = directory, {}, {}
-        for test in sorted({test for plan in plans for test, _ in plan}):
-            begun = time.monotonic()
-            if not passes(f"{BUILD}/{program_of(test)}",
-                          arguments_of(test, SEEDS[0]), 600):
+        self.last_killers = {}
+        for test in sorted(tests):
+            program = program_of(test)
+            good, self.seconds[test] = passes(
+                [f"{BUILD}/{program}", *arguments_of(test, SEEDS[0])], 600)
+            if not good:
                 sys.exit(f"FAILED {test} fails without a mutant")
-            self.seconds[test] = time.monotonic() - begun
-            self.links[test] = link_command(program_of(test))
-
-    def limit_s(self, test, scenarios):
-        share = scenarios / SEEDS[0] if test == "sim" else 1
-        return int(4 * share * self.seconds[test]) + 4
+            self.links[test] = link_command(program)
 
     def object(self, mutant):
         return f"{self.directory}/{mutant.name.replace('/', '_')}.o"
 
-    def link(self, test, mutant):
+    def program(self, test, mutant, sanitizers):
         """The test's program with the mutant's object in place of its own."""
         out = self.object(mutant) + "." + test
         words = {object_of(mutant.path): self.object(mutant),
                  f"{BUILD}/{program_of(test)}": out}
-        subprocess.run([words.get(w, w) for w in self.links[test]], check=True)
+        subprocess.run([words.get(w, w) for w in self.links[test]] +
+                       [*sanitizers, "-fuse-ld=gold"], check=True)
         return out
 
-    def killer(self, mutant):
-        """The test that notices it, or None; and the seconds that took."""
-        begun, programs, killer = time.monotonic(), {}, None
-        for test, scenarios in mutant.tests:
-            if test not in programs:
-                programs[test] = self.link(test, mutant)
-            if not passes(programs[test], arguments_of(test, scenarios),
-                          self.limit_s(test, scenarios)):
-                killer = test
-                break
-        for file in (self.object(mutant), *programs.values()):
-            os.unlink(file)
+    def passes(self, test, mutant, scenarios, sanitizers=()):
+        share = scenarios / SEEDS[0] if test == "sim" else 1
+        limit_s = int(4 * share * self.seconds[test]) + 4
+        program = self.program(test, mutant, sanitizers)
+        command = [program, *arguments_of(test, scenarios)]
+        if sanitizers:
+            good, _ = passes(command, 10 * limit_s, "unlimited")
+        else:
+            good, _ = passes(command, limit_s)
+        os.unlink(program)
+        return good
+
+    def in_order(self, mutant):
+        """The tests, that which is likely to kill it first, then the quickest."""
+        last = self.last_killers.get(mutant.function)
+        return sorted(mutant.tests,
+                      key=lambda test: (test != last, self.seconds[test]))
+
+    def killer(self, mutant, judged):
+        """What notices it, or None."""
+        first, *more = mutant.scenarios
+        for test in self.in_order(mutant):
+            if not self.passes(test, mutant, first):
+                self.last_killers[mutant.function] = test
+                return test
+        if judged:
+            return None
+        compile_to(mutant.path, mutant.source, self.object(mutant), SANITIZERS)
+        for test in self.in_order(mutant):
+            if test != "sim" and self.seconds[test] < SANITIZED_MAX_S and \
+                    not self.passes(test, mutant, first, SANITIZERS):
+                return test + " with sanitizers"
+        compile_to(mutant.path, mutant.source, self.object(mutant))
+        for scenarios in more if "sim" in mutant.tests else []:
+            if not self.passes("sim", mutant, scenarios):
+                return f"sim, {scenarios} scenarios"
+        return None
+
+    def try_out(self, mutant, judged):
+        """The killer, and the seconds that took."""
+        begun = time.monotonic()
+        killer = self.killer(mutant, judged)
+        os.unlink(self.object(mutant))
         return killer, time.monotonic() - begun
 
 
@@ -437,6 +503,7 @@ def judged_read(mutants):
 class Report:
     def __init__(self, judged):
         self.judged, self.counts = judged, collections.Counter()
+        self.by_file = collections.defaultdict(collections.Counter)
         self.faults, self.begun = 0, time.monotonic()
 
     def fault(self, text):
@@ -448,16 +515,20 @@ class Report:
         if mutant.name in self.judged:
             self.fault(f"{mutant.name} is in {JUDGED}, but has {what}")
 
+    def count(self, mutant, what):
+        self.counts[what] += 1
+        self.by_file[mutant.path][what] += 1
+
     def add(self, mutant, killer, took):
         verdict, reason = self.judged.get(mutant.name, ("", ""))
         if killer is not None:
-            self.counts["killed"] += 1
+            self.count(mutant, "killed")
             print(f"killed     {took:5.1f} s  {mutant.name}  {killer}",
                   flush=True)
             if verdict:
                 self.fault(f"{mutant.name} is in {JUDGED}, but is killed")
             return
-        self.counts[verdict or "lives"] += 1
+        self.count(mutant, verdict or "lives")
         if verdict:
             print(f"{verdict:10} {took:5.1f} s  {mutant.name}  {reason}",
                   flush=True)
@@ -465,6 +536,12 @@ class Report:
             self.fault(f"{mutant.name} {mutant.id} lives: {mutant.change}")
 
     def end(self):
+        for path, c in self.by_file.items():
+            told = c["killed"] + c["lives"]
+            print(f"{path:34} {told + c['equivalent']:5} mutants "
+                  f"{c['killed']:5} killed {c['lives']:4} live "
+                  f"{c['equivalent']:4} equivalent "
+                  f"{100 * c['killed'] / max(told, 1):6.1f} %")
         c = self.counts
         told = c["killed"] + c["lives"]
         share = 100 * c["killed"] / max(told, 1)
@@ -480,19 +557,27 @@ class Report:
         return self.faults == 0
 
 
-def chosen(mutants, judged):
-    """Which ones to run. A sample leaves out what was judged, and stays the
-    same when other mutants come or go."""
+def in_sample(mutants):
+    """One in SHARE of each file and operator, and one at least. They stay the
+    same when others come or go."""
+    groups = collections.defaultdict(list)
+    for m in mutants:
+        groups[m.path, m.name.split(":")[2]].append(m)
+    seed = os.environ.get("SEED", "")
+    for group in groups.values():
+        group.sort(key=lambda m: hashlib.sha256((seed + m.name).encode()).digest())
+        yield from group[:-(-len(group) // SHARE)]
+
+
+def chosen(mutants):
+    """Which ones to run."""
     if "ONLY" in os.environ:
         patterns = os.environ["ONLY"].split()
-        return [m for m in mutants
-                if any(fnmatch.fnmatch(m.name, p) for p in patterns)]
-    if "SAMPLE" in os.environ:
-        def key(m):
-            text = os.environ.get("SEED", "") + m.name
-            return hashlib.sha256(text.encode()).digest()
-        mutants = [m for m in mutants if m.name not in judged]
-        mutants = sorted(mutants, key=key)[:int(os.environ["SAMPLE"])]
+        mutants = [m for m in mutants
+                   if any(fnmatch.fnmatch(m.name, p) for p in patterns)]
+    elif os.environ.get("ALL", "whole") != "whole":
+        kept = {m.name for m in in_sample(mutants)}
+        mutants = [m for m in mutants if m.name in kept]
     return mutants
 
 
@@ -517,10 +602,11 @@ def run(mutants, judged):
     jobs = int(os.environ.get("JOBS") or os.cpu_count())
     with tempfile.TemporaryDirectory() as directory, \
             concurrent.futures.ThreadPoolExecutor(jobs) as pool:
-        bench = Bench(directory, [m.tests for m in mutants])
+        bench = Bench(directory, {test for m in mutants for test in m.tests})
         report = Report(judged)
         alive = list(with_code(mutants, bench, pool, report))
-        for m, result in zip(alive, pool.map(bench.killer, alive)):
+        results = pool.map(lambda m: bench.try_out(m, m.name in judged), alive)
+        for m, result in zip(alive, results):
             report.add(m, *result)
     return report.end()
 
@@ -528,7 +614,7 @@ def run(mutants, judged):
 def main():
     every = mechanical() if os.environ.get("ALL") else list(listed())
     judged = judged_read(every) if os.environ.get("ALL") else {}
-    mutants = chosen(every, judged)
+    mutants = chosen(every)
     if os.environ.get("LIST"):
         for m in mutants:
             print(m.name, m.id, m.change)
