@@ -105,6 +105,50 @@ static void large_packets_to_a_node(void)
     third_left_out(w, 3 * SECOND, TOTEM_LINK_DATA);
 }
 
+/* The second does not hear the data of the third, the first that would send it
+ * again. Others do, and the ring stays. */
+static void data_between_neighbours(void)
+{
+    for (uint32_t count = 3; count <= 6; count++) {
+        struct ring_world *w = ring(count);
+        w->lost[2][1] = KIND(DATA);
+        for (uint32_t at = 0; at < count; at++)
+            world_send(w, at, 10, false);
+        CU_ASSERT_EQUAL(rings(w, 0, 20 * SECOND), 0);
+        for (uint32_t at = 0; at < count; at++)
+            CU_ASSERT_EQUAL(w->nodes[at].delivered, 10 * count);
+        world_free(w);
+    }
+}
+
+/* Nobody hears the data of the third. It takes itself for the broken one, and
+ * not one after the other of ten for unable to receive. */
+static void data_of_a_node(void)
+{
+    struct ring_world *w = ring(10);
+    uint32_t others = ((1u << 10) - 1) & ~(uint32_t)N3;
+    lose_from(w, 2, KIND(DATA));
+    world_send(w, 2, 3, false);
+    CU_ASSERT(until(w, others, 3 * SECOND) < 3 * SECOND);
+    for (uint32_t of = 0; of < 10; of++)
+        CU_ASSERT_EQUAL(w->nodes[2].links[of][TOTEM_LINK_DATA], of != 2);
+    world_free(w);
+}
+
+/* Nobody takes the tokens of the third: after the third it doubts itself. */
+static void tokens_of_a_node(void)
+{
+    struct ring_world *w = ring(12);
+    uint32_t others = ((1u << 12) - 1) & ~(uint32_t)N3;
+    lose_from(w, 2, KIND(TOKEN) | KIND(COMMIT));
+    CU_ASSERT(until(w, others, 4 * SECOND) < 4 * SECOND);
+    uint32_t told = 0;
+    for (uint32_t of = 0; of < 12; of++)
+        told += w->nodes[2].links[of][TOTEM_LINK_TOKEN];
+    CU_ASSERT(told == 0 || told == 1 || told == 2 || told == 11);
+    world_free(w);
+}
+
 /* --- what probes do not show ---------------------------------------------- */
 
 /* All is well but the kind that a ring needs, so it is tried again and again;
@@ -337,6 +381,9 @@ static const struct unit_test tests[] = {
     {"two that never did", pair_apart_from_the_start},
     {"multicast to a node goes nowhere", multicast_to_a_node},
     {"large packets to a node go nowhere", large_packets_to_a_node},
+    {"data between neighbours goes nowhere", data_between_neighbours},
+    {"data of a node goes nowhere", data_of_a_node},
+    {"tokens of a node go nowhere", tokens_of_a_node},
     {"commit tokens of two go nowhere", commit_tokens_of_two},
     {"tokens of two go nowhere", tokens_of_two},
     {"relapses, and ten seconds without", relapses},

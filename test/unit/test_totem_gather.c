@@ -459,7 +459,7 @@ static void member_leaves(void)
     CU_ASSERT(is(&sent.fail, SET(7)));
     CU_ASSERT(!t->wake_sent && !t->wake_requested && !t->held);
     CU_ASSERT(t->linger_end_ns == 0 && t->hold_end_ns == 0);
-    CU_ASSERT_EQUAL(t->dead_ns, now_ns + JOIN_NS);
+    CU_ASSERT_EQUAL(t->gather_ns, now_ns);
     end();
     begin_in_ring(); /* the lowest id there is */
     t->ring.members = SET(1, 5, 7);
