@@ -249,16 +249,10 @@ static void join_gathering(struct totem *t, uint32_t sender,
 
 /* --- entering ------------------------------------------------------------- */
 
-static const struct set *members_now(const struct totem *t)
-{
-    bool forming = t->state == TOTEM_COMMIT || t->state == TOTEM_RECOVERY;
-    return forming ? &t->forming.members : &t->ring.members;
-}
-
 static void enter(struct totem *t, const char *reason, const struct set *proc)
 {
     CHECK(set_has(proc, t->config.node_id));
-    links_token_lost(t, members_now(t));
+    links_token_lost(t);
     t->proc = *proc;
     set_clear(&t->fail);
     set_clear(&t->heard);
@@ -272,6 +266,12 @@ static void enter(struct totem *t, const char *reason, const struct set *proc)
     t->stats.gathers++;
     state_set(t, TOTEM_GATHER, reason);
     consensus_begin(t);
+}
+
+static const struct set *members_now(const struct totem *t)
+{
+    bool forming = t->state == TOTEM_COMMIT || t->state == TOTEM_RECOVERY;
+    return forming ? &t->forming.members : &t->ring.members;
 }
 
 void gather_enter(struct totem *t, const char *reason, uint32_t fail_id)

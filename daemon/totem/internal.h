@@ -146,7 +146,6 @@ struct totem {
     struct link links[TOTEM_NODES_MAX];
     uint64_t refused_ns;  /* another ring said that it refuses this node */
     uint64_t mended_ns;   /* the last link that was */
-    uint32_t untaken;     /* links that tokens made bad since the last ring */
     bool left_out;        /* this node had another left out, in this gather */
     uint64_t relapsed_ns; /* when a link last turned bad */
     uint32_t relapses;    /* links that turned bad soon after one was mended */
@@ -235,9 +234,8 @@ void merge_on(struct totem *t, uint32_t sender, const struct wire_merge *merge);
  */
 
 /* The ring, or its forming, is left: was it for a token sent in vain? */
-void links_token_lost(struct totem *t, const struct set *members);
-void links_doubt_self(struct totem *t, const struct set *members,
-                      enum totem_link_state why);
+void links_token_lost(struct totem *t);
+void links_doubt_self(struct totem *t, const struct set *members);
 void links_failed_to_receive(struct totem *t, uint32_t node_id);
 void links_agreed(struct totem *t, const struct set *members);
 void links_join(struct totem *t, uint32_t sender, uint64_t incarnation);

@@ -24,7 +24,7 @@
 #include "daemon/base/check.h"
 #include "daemon/totem/ring_id.h"
 
-enum { STRIKES_MAX = 2, UNTAKEN_MAX = 3, RELAPSES_MAX = 2 };
+enum { STRIKES_MAX = 2, RELAPSES_MAX = 2 };
 
 /* How long a link must have been good, by relapses. */
 static const uint64_t good_for_ns[RELAPSES_MAX + 1] = {
@@ -141,44 +141,36 @@ static void make_bad(struct totem *t, struct link *l, enum totem_link_state why)
     turn_bad(t, l, why);
 }
 
-/* Once may be chance: a pause, a crash, packets lost. True if it has made the
- * link bad. */
-static bool strike(struct totem *t, uint32_t node_id, enum totem_link_state why)
+/* Once may be chance: a pause, a crash, packets lost. */
+static void strike(struct totem *t, uint32_t node_id, enum totem_link_state why)
 {
     struct link *l = find_or_make(t, node_id);
     if (t->now_ns - l->strike_ns > strike_life_ns)
         l->strikes = 0;
     l->strike_ns = t->now_ns;
     l->strikes++;
-    if (l->bad || (l->strikes < STRIKES_MAX && !mended_lately(t, l->mended_ns)))
-        return false;
-    make_bad(t, l, why);
-    return true;
+    if (l->strikes >= STRIKES_MAX || mended_lately(t, l->mended_ns))
+        make_bad(t, l, why);
 }
 
-/* All members are at fault, so it is rather this node's own way out. To accuse
- * one after the other of many would take long. */
-void links_doubt_self(struct totem *t, const struct set *members,
-                      enum totem_link_state why)
+/* No member has what this node sent, so it is rather this node's own way out.
+ * To accuse one after the other of many would take long. */
+void links_doubt_self(struct totem *t, const struct set *members)
 {
     for (uint32_t i = 0; i < members->count; i++) {
         struct link *l = find_or_make(t, members->ids[i]);
         if (l->node_id != t->config.node_id && !l->bad)
-            turn_bad(t, l, why);
+            turn_bad(t, l, TOTEM_LINK_DATA);
     }
 }
 
 /* Another member may have missed the token first, and have called for a gather;
- * so a quarter of the timeout is enough. If three in a row did not take the
- * token, and no ring came about between, then no other would take it either. */
-void links_token_lost(struct totem *t, const struct set *members)
+ * so a quarter of the timeout is enough. */
+void links_token_lost(struct totem *t)
 {
-    if (t->retransmit_at == UINT64_MAX || t->passed_acked ||
-        t->now_ns - t->passed_ns < t->config.token_ns / 4 ||
-        !strike(t, t->passed_to, TOTEM_LINK_TOKEN))
-        return;
-    if (++t->untaken >= UNTAKEN_MAX)
-        links_doubt_self(t, members, TOTEM_LINK_TOKEN);
+    if (t->retransmit_at != UINT64_MAX && !t->passed_acked &&
+        t->now_ns - t->passed_ns >= t->config.token_ns / 4)
+        strike(t, t->passed_to, TOTEM_LINK_TOKEN);
 }
 
 void links_failed_to_receive(struct totem *t, uint32_t node_id)
@@ -433,7 +425,6 @@ static bool any_bad(const struct totem *t)
  * tried again then. */
 void links_installed(struct totem *t)
 {
-    t->untaken = 0;
     for (uint32_t i = 0; i < TOTEM_NODES_MAX; i++) {
         struct link *l = &t->links[i];
         if (l->refused_by == 0 || !set_has(&t->ring.members, l->node_id))

@@ -332,7 +332,7 @@ static bool stuck_breaks(struct totem *t, struct ring *r)
     stuck_update(t, r);
     if (r->store.aru > t->token.aru && stuck(t, r, 1)) {
         if (r->left_seq == t->token.aru + 1 && r->came_round >= CAME_ROUND_MAX)
-            links_doubt_self(t, &r->members, TOTEM_LINK_DATA);
+            links_doubt_self(t, &r->members);
         else
             links_failed_to_receive(t, r->stuck_id);
         gather_enter(t, "member failed to receive", 0);

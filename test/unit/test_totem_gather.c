@@ -608,6 +608,77 @@ static void full_ring(void)
     end();
 }
 
+/* --- those who are missed ------------------------------------------------- */
+
+/* 9 has agreed and is then silent. Somebody else accuses it at `ms`. */
+static bool misses_with_others(uint64_t ms)
+{
+    struct set proc = SET(3, SELF, 9);
+    begin();
+    join(9, proc, none);
+    for (uint64_t i = 0; i < ms; i += 50) {
+        at(i);
+        timers();
+        join(3, proc, none);
+    }
+    struct wire_join j = join_of(3, proc);
+    accuse(&j, 3, 9);
+    at(ms);
+    join_give(3, &j);
+    CU_ASSERT(accuses(3, 9));
+    CU_ASSERT(!accuses(SELF, 3));
+    bool too = accuses(SELF, 9);
+    end();
+    return too;
+}
+
+/* One that waits for a commit token sends no joins for the token timeout. */
+static void accuses_with_others(void)
+{
+    CU_ASSERT(!misses_with_others(340));
+    CU_ASSERT(misses_with_others(360));
+}
+
+static uint32_t strikes(uint32_t node_id)
+{
+    for (uint32_t i = 0; i < TOTEM_NODES_MAX; i++)
+        if (t->links[i].node_id == node_id)
+            return t->links[i].strikes;
+    return 0;
+}
+
+/* A ring of 3 and 4 refuses `refused`. It does not answer this node, which
+ * gathers with 9. Gives how often the link to 3 has failed then. */
+static uint32_t silence_of_a_ring(uint32_t refused)
+{
+    struct wire_merge merge = {.ring_id = {.seq = 40, .nonce = 1, .rep = 3},
+                               .members = SET(3, 4),
+                               .heard = SET(SELF)};
+    CU_ASSERT(set_add(&merge.refused, refused));
+    begin();
+    join(3, SET(3, SELF, 9), none);
+    join(9, SET(3, SELF, 9), none);
+    at(50);
+    give(wire_merge_write(packet, 3, &merge, 0));
+    for (uint64_t ms = 100; t->state == TOTEM_GATHER && ms < 3000; ms += 50) {
+        at(ms);
+        timers();
+    }
+    CU_ASSERT_EQUAL(t->state, TOTEM_OPERATIONAL);
+    CU_ASSERT_EQUAL(t->ring.members.count, 1);
+    CU_ASSERT_EQUAL(strikes(9), 1);
+    uint32_t n = strikes(3);
+    end();
+    return n;
+}
+
+static void rings_that_decline(void)
+{
+    CU_ASSERT_EQUAL(silence_of_a_ring(9), 0);
+    CU_ASSERT_EQUAL(silence_of_a_ring(8), 1);
+    CU_ASSERT_EQUAL(silence_of_a_ring(SELF), 1);
+}
+
 static const struct unit_test tests[] = {
     {"alone, after a join interval", alone_after_a_join_interval},
     {"alone again", alone_again},
@@ -627,6 +698,8 @@ static const struct unit_test tests[] = {
     {"joins of members", joins_of_members},
     {"while a ring is formed", forming},
     {"a full ring", full_ring},
+    {"a node that others miss, too", accuses_with_others},
+    {"rings that decline", rings_that_decline},
 };
 
 UNIT_MAIN("totem_gather", tests)
