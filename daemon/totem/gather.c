@@ -57,6 +57,7 @@ static void consensus_restart(struct totem *t)
     t->consensus_at = t->now_ns + t->config.consensus_ns;
 }
 
+/* This node knows more than before. */
 static void consensus_begin(struct totem *t)
 {
     consensus_restart(t);

@@ -33,7 +33,7 @@ static const uint64_t strike_life_ns = UINT64_C(10000000000);
 static const uint64_t silence_max_ns = UINT64_C(10000000000);
 /* Probes have shown what is wrong if they did not arrive for that long; on a
  * slow link they do not for a moment, until its queue is empty. */
-static const uint64_t shown_ns = UINT64_C(10000000000);
+static const uint64_t shown_ns = UINT64_C(3000000000);
 /* A member that had a node left out says in its merge messages for how long. If
  * none of them arrives, it is to be long. */
 static const uint64_t left_out_ns = UINT64_C(16000000000);
@@ -202,8 +202,9 @@ void links_agreed(struct totem *t, const struct set *members)
             if (!accusations_have(&t->accusations, place, i) &&
                 !accusations_have(&t->accusations, i, place))
                 continue;
+            t->left_out = t->left_out || place == self;
             if (place == self)
-                unheard(t, id), t->left_out = true;
+                unheard(t, id);
             else
                 refused(t, id, members->ids[k], left_out_ns);
             tell(t, id, TOTEM_LINK_LEFT_OUT)->link.other = members->ids[k];

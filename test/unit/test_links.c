@@ -211,7 +211,7 @@ static void shown_by_probes(void)
     struct ring_world *w = ring(3);
     for (uint32_t times = 0; times < 5; times++) {
         lose_to(w, 2, UNICAST);
-        world_run(w, 12 * SECOND);
+        world_run(w, 5 * SECOND);
         CU_ASSERT(together(w, N1 | N2));
         heal(w);
         CU_ASSERT(until(w, N1 | N2 | N3, 3 * SECOND) < 3 * SECOND);
