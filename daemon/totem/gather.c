@@ -151,8 +151,8 @@ static void sets_changed(struct totem *t)
     join_soon(t);
 }
 
-/* A node that is there sends a join in each join interval, but for the token
- * timeout if it waits for a commit token. */
+/* A live node sends a join in each join interval, except while it waits for a
+ * commit token, which takes the token timeout at most. */
 static bool is_silent(struct totem *t, uint32_t node_id)
 {
     uint64_t since_ns = links_join_ns(t, node_id);

@@ -54,7 +54,7 @@ struct ring {
     uint32_t last_sender; /* of the highest packet seen; 0: none */
 
     /* The packet that the ring waits for, when it was left to others to send
-     * again, and how often in a row the request then came round. */
+     * again, and how often in a row the request came back unserved. */
     uint64_t left_seq, left_hop;
     uint32_t came_round;
 
@@ -141,7 +141,7 @@ struct totem {
     uint64_t join_sent_ns;
     uint64_t alone_ns;       /* no ring of one before */
     uint64_t gather_ns;      /* this gather began */
-    uint64_t passed_over_ns; /* no ring of those passed over before */
+    uint64_t passed_over_ns; /* before this, nodes passed over form no ring */
 
     struct link links[TOTEM_NODES_MAX];
     uint64_t refused_ns;  /* another ring said that it refuses this node */

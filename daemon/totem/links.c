@@ -35,7 +35,7 @@ static const uint64_t silence_max_ns = UINT64_C(10000000000);
  * slow link they do not for a moment, until its queue is empty. */
 static const uint64_t shown_ns = UINT64_C(3000000000);
 /* A member that had a node left out says in its merge messages for how long. If
- * none of them arrives, it is to be long. */
+ * none of them arrives, the others assume a long time. */
 static const uint64_t left_out_ns = UINT64_C(16000000000);
 static const uint64_t relapse_ns = UINT64_C(10000000000);
 
@@ -110,7 +110,7 @@ static void refused(struct totem *t, uint32_t node_id, uint32_t by,
                     uint64_t for_ns)
 {
     struct link *l = find_or_make(t, node_id);
-    if (l->refused_by == 0)
+    if (t->now_ns >= l->refused_until_ns)
         relapse(t, t->mended_ns);
     l->refused_by = by;
     l->refused_until_ns = t->now_ns + for_ns;
@@ -157,6 +157,7 @@ static void strike(struct totem *t, uint32_t node_id, enum totem_link_state why)
  * To accuse one after the other of many would take long. */
 void links_doubt_self(struct totem *t, const struct set *members)
 {
+    relapse(t, t->mended_ns);
     for (uint32_t i = 0; i < members->count; i++) {
         struct link *l = find_or_make(t, members->ids[i]);
         if (l->node_id != t->config.node_id && !l->bad)
@@ -165,11 +166,12 @@ void links_doubt_self(struct totem *t, const struct set *members)
 }
 
 /* Another member may have missed the token first, and have called for a gather;
- * so a quarter of the timeout is enough. */
+ * so it is enough that the token was sent again in vain. */
 void links_token_lost(struct totem *t)
 {
     if (t->retransmit_at != UINT64_MAX && !t->passed_acked &&
-        t->now_ns - t->passed_ns >= t->config.token_ns / 4)
+        t->now_ns - t->passed_ns >=
+            t->config.token_retransmit_ns + t->config.token_ns / 16)
         strike(t, t->passed_to, TOTEM_LINK_TOKEN);
 }
 
@@ -266,7 +268,7 @@ static bool meet(const struct set *a, const struct set *b)
     return false;
 }
 
-/* Its ring does not answer a gather with those whom it refuses. */
+/* The sender's ring ignores a gather that includes a node it refuses. */
 void links_decline(struct totem *t, const struct wire_merge *merge)
 {
     struct set self = {.count = 1, .ids = {t->config.node_id}}, company;
@@ -288,7 +290,7 @@ static bool get_on(struct totem *t, const struct wire_merge *merge)
            !meet(&merge->refused_too, &t->ring.members);
 }
 
-/* Whom else it refused, it does so no longer. */
+/* It no longer refuses anybody whom it does not name. */
 static void member_refuses(struct totem *t, uint32_t member,
                            const struct set *whom)
 {
@@ -411,6 +413,7 @@ static void merge_send(struct totem *t)
     size_t n = wire_merge_write(t->merge_packet, t->config.node_id, &merge,
                                 size_min(t));
     out_control(t, TOTEM_TO_ALL, 0, t->merge_packet, n);
+    t->left_out = false;
 }
 
 static bool any_bad(const struct totem *t)
@@ -421,9 +424,8 @@ static bool any_bad(const struct totem *t)
     return false;
 }
 
-/* Soon the other members are to know whom this node refuses. That it does not
- * refuse whom it had left out once, they are to know a little later: it is
- * tried again then. */
+/* The other members are to know soon whom this node refuses, and a little later
+ * that it does not refuse a node which it had left out once. */
 void links_installed(struct totem *t)
 {
     for (uint32_t i = 0; i < TOTEM_NODES_MAX; i++) {
@@ -438,7 +440,6 @@ void links_installed(struct totem *t)
         t->merge_at = t->now_ns + t->config.merge_ns / 8;
     else if (t->left_out)
         t->merge_at = t->now_ns + lately_ns(t);
-    t->left_out = false;
     links_tick_soon(t);
 }
 

@@ -48,6 +48,8 @@ static bool data_store(struct totem *t, struct ring *r,
 {
     switch (store_look(&r->store, data->seq)) {
     case STORE_DUPLICATE:
+        if (data->seq == r->left_seq)
+            r->left_seq = 0;
         t->stats.dropped[TOTEM_DROP_DUPLICATE]++;
         return false;
     case STORE_BEYOND:
@@ -205,7 +207,8 @@ static bool rtr_is_mine(const struct ring *r, uint32_t asked)
 
 /* The packet that the ring waits for is asked for, and is here. If this node
  * left it to the others, and the request came round again, then nobody else has
- * it, or each of them left it, too; but not twice in a row. */
+ * it, or each of them left it, too; but not twice in a row. A copy that another
+ * member sends proves that there is one (data_store). */
 static void nobody_else(const struct totem *t, struct ring *r, bool mine)
 {
     uint64_t seq = t->token.aru + 1, hop = t->token.token_seq;
@@ -312,8 +315,8 @@ static void stuck_update(struct totem *t, struct ring *r)
     r->stuck_since_ns = t->now_ns;
 }
 
-/* Where a rotation takes long, a tenth of them is enough, in thrice the time.
- */
+/* Where rotations are slow, a tenth of the count is enough if it lasts three
+ * times as long. */
 static bool stuck(const struct totem *t, const struct ring *r, uint32_t times)
 {
     uint64_t for_ns = t->now_ns - r->stuck_since_ns;
