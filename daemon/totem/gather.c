@@ -12,6 +12,8 @@
  *   it is taken for dead. If somebody has, only the link between the two is in
  *   doubt, and all compute from the accusations the same rings, in none of
  *   which one accuses another. The fail set is for those known to be gone;
+ * - a node accuses with others whom it has missed for long itself, so that a
+ *   network that falls into two does not take one timeout for each node;
  * - a join that is older than the ring it reaches (its ring sequence says so)
  *   is dropped, so that a late one breaks nothing;
  * - a ring does not listen to a node that it would have to leave out again

@@ -16,7 +16,10 @@
  *   good again once all of that has arrived for a while. Not every fault shows
  *   in probes, nor can it always be told at once which node is at fault: if a
  *   link turns bad soon after one was mended, and probes do not show it, the
- *   while is longer;
+ *   while is longer. All members count this, since it may be another of them
+ *   that notices the next time;
+ * - a node whose packet no other member has takes its own way out for broken,
+ *   and all its links for bad;
  * - a node that nobody has heard for a while is forgotten: it is down. What was
  *   wrong with a node is forgotten when it is started again. */
 #include "daemon/totem/internal.h"
